@@ -1,0 +1,110 @@
+"""Rankings offer distinct texts first, and distances equal rapidfuzz's."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codefusion import ranking
+
+DRAWS = ["ls -a", "ls", "ls -a", "pwd", "ls -a", "ls"]
+LOG_PROBS = [-2.0, -1.0, -1.5, -0.5, -3.0, -1.2]
+texts = st.lists(st.text(alphabet="ab c", max_size=6), min_size=1, max_size=8)
+
+
+def levenshtein(left, right):
+    """Returns the distance by the textbook recurrence."""
+    row = list(range(len(right) + 1))
+    for i, a in enumerate(left, 1):
+        last, row[0] = row[0], i
+        for j, b in enumerate(right, 1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (a != b))
+    return row[-1]
+
+
+def test_distances_equal_the_textbook_recurrence_on_random_texts():
+    draw = random.Random(0)
+    for _ in range(200):
+        many = ["".join(draw.choices("abç", k=draw.randrange(90))) for _ in range(4)]
+        expected = [levenshtein(many[0], other) for other in many]
+        assert ranking.edit_distances(many[0], many) == expected
+
+
+@given(st.text(max_size=30), st.lists(st.text(max_size=30), max_size=4))
+def test_distances_equal_rapidfuzz_on_any_unicode(text, others):
+    rapidfuzz = pytest.importorskip("rapidfuzz", reason="rapidfuzz is not installed")
+    expected = [rapidfuzz.distance.Levenshtein.distance(text, o) for o in others]
+    assert ranking.edit_distances(text, others) == expected
+
+
+@given(texts)
+def test_similarities_are_symmetric_with_a_unit_diagonal(candidates):
+    similarity = ranking.edit_similarities(candidates)
+    np.testing.assert_array_equal(similarity, similarity.T)
+    np.testing.assert_array_equal(np.diag(similarity), 1.0)
+    assert ((similarity >= 0) & (similarity <= 1)).all()
+
+
+@pytest.mark.parametrize("name", sorted(ranking.RANKINGS))
+@settings(max_examples=50)
+@given(candidates=texts, seed=st.integers(0, 99))
+def test_every_ranking_returns_that_many_different_indices(name, candidates, seed):
+    log_probs = [-random.Random(seed + i).random() for i in range(len(candidates))]
+    for count in range(1, len(candidates) + 1):
+        order = ranking.RANKINGS[name]().rank(candidates, log_probs, count)
+        assert len(order) == len(set(order)) == count
+        assert set(order) <= set(range(len(candidates)))
+
+
+@pytest.mark.parametrize("name", ["log_prob", "votes", "mbr"])
+@given(candidates=texts)
+def test_distinct_texts_come_before_repeats(name, candidates):
+    log_probs = [-1.0] * len(candidates)
+    order = ranking.RANKINGS[name]().rank(candidates, log_probs, len(candidates))
+    distinct = len(set(candidates))
+    assert len({candidates[index] for index in order[:distinct]}) == distinct
+
+
+def test_log_prob_offers_the_likeliest_draw_of_each_text():
+    assert ranking.LogProb().rank(DRAWS, LOG_PROBS, 4) == [3, 1, 2, 5]
+
+
+def test_votes_offers_the_most_frequent_text_first():
+    assert ranking.Votes().rank(DRAWS, LOG_PROBS, 3) == [2, 1, 3]
+
+
+def test_in_order_keeps_repeats_where_they_were():
+    assert ranking.InOrder().rank(DRAWS, LOG_PROBS, 4) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("ngram_weight", [0.0, 0.5, 1.0])
+def test_minimum_bayes_risk_prefers_the_centre_of_a_cluster(ngram_weight):
+    draws = ["zzzz", "find . -name x", "find . -name xy", "find . -nam x"]
+    rank = ranking.MinimumBayesRisk(ngram_weight=ngram_weight).rank
+    order = rank(draws, [0.0, -9.0, -9.0, -9.0], 4)
+    assert order[0] == 1 and order[-1] == 0
+
+
+def test_repeats_vote_in_minimum_bayes_risk():
+    once = ranking.MinimumBayesRisk().rank(["aaaa", "bbbb"], [-2.0, -1.0], 1)
+    twice = ranking.MinimumBayesRisk().rank(["aaaa", "bbbb", "aaaa"], [-2, -1, -2], 1)
+    assert (once, twice) == ([1], [0])
+
+
+def test_a_log_probability_that_is_no_number_ranks_last():
+    assert ranking.LogProb().rank(["a", "b"], [math.nan, -50.0], 2) == [1, 0]
+
+
+def test_more_candidates_than_draws_is_refused_naming_the_keys():
+    with pytest.raises(ValueError, match="num_candidates is 3.*inference.num_draws"):
+        ranking.LogProb().rank(["a", "b"], [0.0, 0.0], 3)
+    with pytest.raises(ValueError, match="2 candidates came with 1"):
+        ranking.LogProb().rank(["a", "b"], [0.0], 1)
+
+
+def test_an_n_gram_weight_outside_the_unit_interval_is_refused():
+    with pytest.raises(ValueError, match="inference.ranking.ngram_weight"):
+        ranking.MinimumBayesRisk(ngram_weight=1.5)
