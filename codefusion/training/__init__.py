@@ -1,0 +1,1 @@
+"""Objectives, optimizers, the training step and the loop that repeats it."""
