@@ -1,0 +1,212 @@
+"""Configs: the base with every default, and sections turned into objects.
+
+A config is `base()` plus differences. A section that holds a `name` chooses a class
+from its package's table and holds that constructor's arguments, nothing else; every
+other section is plain settings. `validate` checks what the base alone can tell,
+`check` also what the tables tell.
+"""
+
+import hashlib
+import json
+
+import ml_collections
+
+from codefusion import checks
+
+check_section = checks.check_section
+
+_OPTIMIZER = dict(
+    name="adamw",
+    learning_rate=1e-3,
+    schedule="cosine",
+    warmup_steps=100,
+    final_fraction=0.05,
+    weight_decay=0.01,
+    b1=0.9,
+    b2=0.98,
+    clip_norm=1.0,
+)
+
+_DEFAULTS = dict(
+    seed=0,
+    data=dict(name="generated", source_length=48, target_length=32, size=50_000),
+    tokenizer=dict(
+        name="sentencepiece",
+        vocab_size=1024,
+        model_type="unigram",
+        split_digits=False,
+    ),
+    model=dict(
+        name="codefusion",
+        width=128,
+        embedding_width=32,
+        num_heads=4,
+        mlp_width=512,
+        encoder_layers=2,
+        denoiser_layers=3,
+        decoder_layers=2,
+        dropout=0.1,
+        positions="rotary",
+        head=dict(name="copy"),
+        self_conditioning=True,
+        scan_layers=False,
+        remat=False,
+        dtype="float32",
+    ),
+    diffusion=dict(
+        embedding_scale=0.5,
+        schedule=dict(name="sqrt"),
+        times=dict(name="stratified"),
+        loss=dict(name="x0_and_tokens"),
+    ),
+    pretraining=dict(
+        num_steps=0,
+        batch_size=64,
+        corpora=("cf_corpus",),
+        pairs=(),
+        pairs_weight=0.0,
+        cpd_weight=0.5,
+        mask_rate=0.5,
+        optimizer=_OPTIMIZER,
+        ema_decay=0.999,
+    ),
+    training=dict(
+        num_steps=1000,
+        batch_size=64,
+        optimizer=_OPTIMIZER,
+        ema_decay=0.999,
+        context_dropout=0.1,
+        mixture=(),
+        checkpoint_every=500,
+        checkpoint_minutes=10.0,
+        log_every=20,
+        eval_every=0,
+        max_to_keep=2,
+    ),
+    sampler=dict(
+        name="ddim",
+        num_steps=20,
+        spacing="uniform",
+        eta=0.0,
+        guidance=1.0,
+        temperature=1.0,
+    ),
+    inference=dict(
+        num_candidates=5,
+        num_draws=20,
+        ranking=dict(name="mbr"),
+        batch_size=64,
+    ),
+    evaluation=dict(
+        split="test",
+        max_rows=0,
+        metrics=("exact_match", "execution_match", "validity"),
+        seed=0,
+    ),
+)
+
+
+def base():
+    """Returns a fresh config with every section and its defaults."""
+    return _config_dict(checks.plain(_DEFAULTS))
+
+
+def validate(config):
+    """Returns a checked copy of a config, as far as the base alone can tell.
+
+    Numbers and sequences come back in one form (a float where the default is a float,
+    tuples for lists), so that equal settings have equal fingerprints.
+
+    Args:
+      config: a ConfigDict or dict with the sections of `base()`.
+
+    Returns:
+      A new ConfigDict.
+    """
+    if not checks.is_section(config):
+        raise ValueError(f"The config is {checks.show(config)}; expected a section.")
+    known = tuple(checks.flatten(_DEFAULTS))
+    checked = checks.check_known(checks.plain(config), _DEFAULTS, known=known)
+    checks.check_ranges(checks.flatten(checked))
+    checks.check_heads(checked["model"])
+    return _config_dict(checked)
+
+
+def check(config, tables):
+    """Returns a checked copy of a config, with every choice held to its constructor.
+
+    Args:
+      config: a ConfigDict or dict with the sections of `base()`.
+      tables: dotted path of a choosing section -> table of name to constructor, or
+        (table, names of the arguments that the program itself supplies).
+
+    Returns:
+      A new ConfigDict.
+    """
+    checked = validate(config)
+    for path, entry in tables.items():
+        table, injected = entry if isinstance(entry, tuple) else (entry, ())
+        parent, key = checks.find(checked, path)
+        if parent is not None and key in parent:
+            subsections = [
+                p[len(path) + 1 :] for p in tables if p.startswith(path + ".")
+            ]
+            parent[key] = checks.check_section(
+                table, parent[key], path, injected=injected, subsections=subsections
+            )
+    return checked
+
+
+def build(table, section, **injected):
+    """Returns `table[name]` called with the rest of the section.
+
+    Args:
+      table: name -> constructor.
+      section: a section with `name` and the constructor's arguments.
+      **injected: further arguments; they win over those of the section, so that a
+        subsection can be passed as the object already built from it.
+    """
+    arguments = checks.plain(section)
+    checks.check_name(arguments, table, "the section")
+    name = arguments.pop("name")
+    return table[name](**{**arguments, **injected})
+
+
+def diff(old, new):
+    """Returns dotted key -> (old value, new value) where two configs differ.
+
+    A key that one side lacks has the string "(absent)" there.
+    """
+    old, new = checks.flatten(old), checks.flatten(new)
+    keys = sorted({*old, *new})
+    pairs = {k: (old.get(k, "(absent)"), new.get(k, "(absent)")) for k in keys}
+    return {k: (a, b) for k, (a, b) in pairs.items() if a != b}
+
+
+def diff_text(old, new):
+    """Returns `diff` as text, a line each: `key: old -> new`."""
+    lines = [
+        f"{k}: {checks.show(a)} -> {checks.show(b)}"
+        for k, (a, b) in diff(old, new).items()
+    ]
+    return "".join(line + "\n" for line in lines)
+
+
+def to_json(config):
+    """Returns a config as JSON text with sorted keys."""
+    return json.dumps(checks.plain(config), indent=2, sort_keys=True) + "\n"
+
+
+def from_json(text):
+    """Returns the ConfigDict that `to_json` wrote; lists become tuples."""
+    return _config_dict(checks.plain(json.loads(text)))
+
+
+def fingerprint(config):
+    """Returns the SHA-256 of a config as hex; equal settings have equal ones."""
+    return hashlib.sha256(to_json(config).encode()).hexdigest()
+
+
+def _config_dict(values):
+    # Not type-safe: `validate` reports every wrong type in one form.
+    return ml_collections.ConfigDict(values, type_safe=False)
