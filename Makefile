@@ -1,0 +1,58 @@
+# Each target does its own set-up: a virtual environment beside this file, filled once
+# and again when setup.cfg or the Python version changes.
+#
+#   make quickstart                    train a small model on a CPU and watch it write rules
+#   make test                          the test suite, at most ten minutes on two cores
+#   make PYTHON=python3.12 test        the same with another Python
+
+PYTHON ?= python3
+JOBS ?= 2
+CONFIG ?= configs/quickstart.py
+WORKDIR ?= runs/quickstart
+FLAGS ?=
+SHOW ?= highlight cells greater than 25
+
+VENV := .venv
+BIN := $(VENV)/bin
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+CORE := $(VENV)/.core-$(VERSION)
+DEV := $(VENV)/.dev-$(VERSION)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: quickstart test test-slow lint format doctor clean
+
+quickstart: $(CORE)
+	$(BIN)/codefusion train --config=$(CONFIG) --workdir=$(WORKDIR) $(FLAGS)
+	$(BIN)/codefusion evaluate --workdir=$(WORKDIR)
+	$(BIN)/codefusion sample --workdir=$(WORKDIR) "$(SHOW)" --show_denoising
+
+test: $(DEV)
+	$(BIN)/python -m pytest -q -n $(JOBS)
+
+test-slow: $(DEV)
+	$(BIN)/python -m pytest -q -n $(JOBS) -m slow
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(DEV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+doctor: $(CORE)
+	$(BIN)/codefusion doctor
+
+$(CORE): setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "codefusion needs Python 3.11 or newer; PYTHON is $(PYTHON). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) -e .
+	@touch $@
+
+$(DEV): $(CORE)
+	$(PIP) -e '.[dev,eval,tensorboard]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
