@@ -157,7 +157,7 @@ def check_section(table, section, path, *, injected=(), subsections=()):
             raise ValueError(
                 f"{_join(path, key)} is {show(section[key])}, but "
                 f"{path} {section['name']!r} ignores it"
-                f"{_suggest(path, key, parameters)}; expected {taken}."
+                f"; expected {taken}{_suggest(path, key, parameters)}."
             )
     for key, parameter in parameters.items():
         if key in section:
@@ -176,8 +176,8 @@ def check_name(section, table, path):
     if not isinstance(name, str) or name not in table:
         got = show(name if isinstance(section, dict) else section)
         raise ValueError(
-            f"{_join(path, 'name')} is {got}"
-            f"{_suggest('', name, table)}{_listing(table)}"
+            f"{_join(path, 'name')} is {got}{_listing(table)}"
+            f"{_suggest('', name, table)}."
         )
 
 
@@ -192,7 +192,7 @@ def check_known(section, defaults, path="", known=()):
     """
     chooses = "name" in defaults
     if chooses and not isinstance(section.get("name"), str):
-        got = show(section.get("name", "missing"))
+        got = show(section["name"]) if "name" in section else "missing"
         raise ValueError(f"{_join(path, 'name')} is {got}; expected a string.")
     if chooses and section["name"] != defaults["name"]:
         defaults = {}
@@ -201,7 +201,7 @@ def check_known(section, defaults, path="", known=()):
         if key not in defaults and not (chooses and _is_key(key)):
             raise ValueError(
                 f"{_join(path, key)} is not a key of the config"
-                f"{_suggest(path, key, defaults, known) or _listing(defaults)}"
+                f"{_suggest(path, key, defaults, known) or _listing(defaults)}."
             )
         place = _join(path, key)
         checked[key] = _check_value(value, defaults.get(key), place, known)
@@ -349,15 +349,15 @@ def _join(path, key):
 
 
 def _suggest(path, key, siblings, known=()):
-    """Returns "; did you mean ...?" with the nearest right key, or nothing."""
+    """Returns "; did you mean ..." with the nearest right key, or nothing."""
     near = difflib.get_close_matches(str(key), [*siblings], n=1, cutoff=0.6)
     same = [other for other in known if other.rpartition(".")[2] == key]
     choices = [_join(path, sibling) for sibling in near] + same
-    return f"; did you mean {choices[0]}?" if choices else ""
+    return f"; did you mean {choices[0]}" if choices else ""
 
 
 def _listing(keys):
-    return f"; expected one of {', '.join(sorted(keys))}."
+    return f"; expected one of {', '.join(sorted(map(str, keys)))}"
 
 
 def show(value):

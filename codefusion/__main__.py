@@ -1,0 +1,5 @@
+"""`python -m codefusion COMMAND ...` is `codefusion COMMAND ...`."""
+
+from codefusion import main
+
+main.run()

@@ -1,0 +1,161 @@
+"""`codefusion doctor`: what is installed, what is wrong, and the command to mend it."""
+
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.text import Text
+
+_FREE_GIB = 2.0  # a work directory with checkpoints and the prepared data fit in this
+_STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
+_DATA_FOLDERS = ("codefusion-prose", "conala")
+
+
+class Finding(NamedTuple):
+    """One thing looked at.
+
+    Attributes:
+      state: "ok", "note" (works without it) or "wrong".
+      what: what was looked at.
+      found: what was found.
+      remedy: the one command that mends it, "" where nothing is to be mended.
+    """
+
+    state: str
+    what: str
+    found: str
+    remedy: str = ""
+
+
+def define(flag_values):
+    """Adds the command's flags; it has none of its own."""
+    del flag_values
+
+
+def run(call):
+    """Prints every finding; returns 1 if one is wrong, else 0."""
+    workdir = Path(call.flags.workdir or ".")
+    findings = [
+        find_python(),
+        *find_packages("codefusion"),
+        find_devices(),
+        find_data(os.environ),
+        find_cache(os.environ),
+        find_disk(workdir),
+    ]
+    console = Console(soft_wrap=True, highlight=False)
+    for finding in findings:
+        console.print(render(finding))
+    wrong = [finding for finding in findings if finding.state == "wrong"]
+    if wrong:
+        print(f"codefusion: {len(wrong)} wrong: {wrong[0].what}.", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def render(finding):
+    """Returns a finding as rich Text of one or two lines."""
+    text = Text.assemble(
+        (f"{finding.state:5}", _STYLES[finding.state]),
+        f"  {finding.what:22} {finding.found}",
+    )
+    return text.append(f"\n       run: {finding.remedy}") if finding.remedy else text
+
+
+def find_python():
+    """Returns the Finding on the Python version."""
+    found = f"{platform.python_version()} at {sys.prefix}"
+    if sys.version_info >= (3, 11):
+        return Finding("ok", "python", found)
+    return Finding("wrong", "python", found, "make PYTHON=python3.12 quickstart")
+
+
+def find_packages(distribution):
+    """Returns Findings on each package that a distribution requires."""
+    try:
+        requirements = metadata.requires(distribution) or []
+    except metadata.PackageNotFoundError:
+        remedy = "python -m pip install -e ."
+        return [Finding("wrong", distribution, "not installed", remedy)]
+    return [_find_package(requirement) for requirement in requirements]
+
+
+def _find_package(requirement):
+    """Returns the Finding on one line of a distribution's requirements."""
+    name, least = re.match(r"([\w.-]+)[^>;]*(?:>=([\d.]+))?", requirement).groups()
+    extra = re.search(r"extra == ['\"](\w+)['\"]", requirement)
+    what = f"{name} ({extra[1]})" if extra else name
+    remedy = f"python -m pip install '{name}{'>=' + least if least else ''}'"
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        state = "note" if extra else "wrong"
+        return Finding(state, what, "not installed", remedy)
+    if least and _numbers(version) < _numbers(least):
+        return Finding("wrong", what, f"{version}, older than {least}", remedy)
+    return Finding("ok", what, version)
+
+
+def _numbers(version):
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def find_devices():
+    """Returns the Finding on the devices that JAX sees."""
+    try:
+        import jax
+
+        devices = jax.devices()
+    except Exception as error:  # a broken plugin raises what it likes
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return Finding("wrong", "devices", reason, "export JAX_PLATFORMS=cpu")
+    kinds = sorted({device.device_kind for device in devices})
+    found = f"{len(devices)} x {', '.join(kinds)} ({jax.default_backend()})"
+    return Finding("ok", "devices", f"{found}, {os.cpu_count()} CPU cores")
+
+
+def find_data(environ):
+    """Returns the Finding on the folder with the source files of the data."""
+    folder = environ.get("CODEFUSION_DATA")
+    if not folder:
+        found = "not set: builders download; the generated set needs neither"
+        return Finding("note", "CODEFUSION_DATA", found)
+    missing = [name for name in _DATA_FOLDERS if not Path(folder, name).is_dir()]
+    if not Path(folder).is_dir() or missing:
+        what = f"{folder} lacks {', '.join(missing)}"
+        return Finding("wrong", "CODEFUSION_DATA", what, "unset CODEFUSION_DATA")
+    return Finding("ok", "CODEFUSION_DATA", folder)
+
+
+def find_cache(environ):
+    """Returns the Finding on the cache of prepared data."""
+    cache = environ.get("CODEFUSION_CACHE") or "~/.cache/codefusion"
+    folder = _existing(Path(cache).expanduser())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return Finding("ok", "cache", f"{cache}, writable")
+    except OSError as error:
+        remedy = f"export CODEFUSION_CACHE={tempfile.gettempdir()}/codefusion"
+        return Finding("wrong", "cache", f"{cache}: {error.strerror}", remedy)
+
+
+def find_disk(workdir):
+    """Returns the Finding on the free disk where work directories go."""
+    free = shutil.disk_usage(_existing(workdir)).free / 2**30
+    found = f"{free:.1f} GiB free at {workdir}"
+    if free >= _FREE_GIB:
+        return Finding("ok", "disk", found)
+    remedy = f"du -sh {workdir}/* | sort -h"
+    return Finding("wrong", "disk", f"{found}, less than {_FREE_GIB} GiB", remedy)
+
+
+def _existing(folder):
+    """Returns the nearest existing folder at or above a path."""
+    folder = Path(folder).absolute()
+    return next(place for place in (folder, *folder.parents) if place.is_dir())

@@ -1,0 +1,215 @@
+"""Flags and dispatch: `codefusion COMMAND --config=FILE[:arg] --workdir=DIR ...`.
+
+The exit code is 0, or 1 with the reason on standard error; a trace only with --debug.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+from typing import Any, NamedTuple
+
+from absl import flags
+from ml_collections import config_flags
+
+from codefusion import config
+
+COMMANDS = {
+    "train": "tokenizer, pre-training and fine-tuning; run again, it resumes",
+    "sample": "writes candidates for utterances, given as arguments or stdin lines",
+    "evaluate": "writes predictions and scores of a split",
+    "table": "trains and evaluates every row of a table that lacks it, and renders it",
+    "data": "prepares, verifies and describes the data of a config",
+    "doctor": "shows what is installed and the command that mends what is wrong",
+}
+
+
+class Call(NamedTuple):
+    """One command as the user gave it.
+
+    Attributes:
+      config: the ConfigDict of --config with its overrides; without --config that of
+        the work directory; None where there is neither.
+      config_file: the value of --config, or None.
+      overrides: dotted keys that the command line sets.
+      flags: the command's own flags, absl FlagValues.
+      words: what is neither a flag nor the command.
+    """
+
+    config: Any
+    config_file: str | None
+    overrides: tuple[str, ...]
+    flags: flags.FlagValues
+    words: tuple[str, ...]
+
+
+def run():
+    """Runs the command line of this process and exits."""
+    sys.exit(main(sys.argv))
+
+
+def main(argv):
+    """Returns the exit code of `argv`; the first word is the program's name."""
+    debug = "--debug" in argv
+    try:
+        return _dispatch([word for word in argv if word != "--debug"]) or 0
+    except BrokenPipeError:
+        # The reader went away (`| head`); the flush at exit must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            raise
+        print(f"codefusion: {_reason(error)}", file=sys.stderr)
+        return 1
+
+
+def parse(name, words):
+    """Returns the Call of a command's arguments.
+
+    Args:
+      name: a key of `COMMANDS`.
+      words: the arguments after the command, list of str.
+    """
+    own = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "Work directory.", flag_values=own)
+    _module(name).define(own)
+    rest = _parse_known(own, [name, *words])
+    config_file, overrides = _config_words(rest)
+    holder = flags.FlagValues()
+    if config_file:
+        _check_config_file(config_file)
+        _define_config(holder, config_flags.DEFINE_config_file, None, rest)
+    elif (saved := _saved_config(own.workdir)) is not None:
+        _define_config(holder, config_flags.DEFINE_config_dict, saved, rest)
+    elif overrides:
+        raise ValueError(f"--config.{overrides[0]} needs --config=FILE before it.")
+    positional = _parse_config(holder, rest, own)
+    chosen = holder.config if "config" in holder else None
+    return Call(chosen, config_file, overrides, own, tuple(positional))
+
+
+def _dispatch(argv):
+    if len(argv) < 2 or argv[1] in ("-h", "--help", "help"):
+        print(_usage())
+        return 0
+    name, words = argv[1], argv[2:]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"; did you mean {near[0]}" if near else ""
+        raise ValueError(
+            f"{name!r} is not a command; expected one of {', '.join(COMMANDS)}{hint}."
+        )
+    if {"-h", "--help"} & set(words):
+        print(_command_usage(name))
+        return 0
+    flags.FLAGS(argv[:1])  # libraries that define absl flags want them parsed
+    return _module(name).run(parse(name, words))
+
+
+def _module(name):
+    return importlib.import_module(f"codefusion.commands.{name}")
+
+
+def _usage():
+    rows = [f"  {name:9} {text}" for name, text in COMMANDS.items()]
+    form = "codefusion COMMAND --config=FILE[:arg] --workdir=DIR [--config.key=value]"
+    return "\n".join([f"usage: {form}", "", *rows, "", "codefusion COMMAND --help"])
+
+
+def _command_usage(name):
+    own = flags.FlagValues()
+    _module(name).define(own)
+    rows = [f"  --{flag}: {own[flag].help}" for flag in sorted(own)]
+    common = [
+        "  --config: config file, FILE[:arg]; --config.section.key=value changes it.",
+        "  --workdir: work directory.",
+        "  --debug: show the trace of an error.",
+    ]
+    return "\n".join([f"codefusion {name}: {COMMANDS[name]}", "", *rows, *common])
+
+
+def _parse_known(own, argv):
+    """Returns the words that are not flags of `own`, which it parses."""
+    try:
+        return own(argv, known_only=True)[1:]
+    except flags.Error as error:
+        raise ValueError(f"{_one_line(error)}.") from error
+
+
+def _config_words(words):
+    """Returns the config file and the overridden keys among the words."""
+    config_file = None
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word in ("--config", "-config"):
+            config_file = following
+        elif word.startswith(("--config=", "-config=")):
+            config_file = word.partition("=")[2]
+    overrides = [
+        word.partition("=")[0].partition(".")[2]
+        for word in words
+        if word.startswith(("--config.", "-config.", "--noconfig.", "-noconfig."))
+    ]
+    return config_file, tuple(overrides)
+
+
+def _check_config_file(config_file):
+    path = config_file.partition(":")[0]
+    if not os.path.isfile(path):
+        raise ValueError(f"--config names {path}, which is not a file.")
+
+
+def _define_config(holder, define, default, words):
+    define(
+        "config",
+        default,
+        lock_config=False,
+        accept_new_attributes=True,
+        flag_values=holder,
+        sys_argv=["codefusion", *words],
+    )
+
+
+def _saved_config(workdir):
+    path = os.path.join(workdir, "config.json") if workdir else ""
+    if not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        return config.from_json(file.read())
+
+
+def _parse_config(holder, words, own):
+    """Returns the positional words; `holder` parses those of the config."""
+    try:
+        return holder(["codefusion", *words])[1:]
+    except flags.UnrecognizedFlagError as error:
+        near = difflib.get_close_matches(error.flagname, [*own, "config"], n=1)
+        hint = f"; did you mean --{near[0]}" if near else ""
+        raise ValueError(f"--{error.flagname} is not a flag{hint}.") from error
+    except flags.Error as error:
+        raise ValueError(_override_reason(error)) from error
+
+
+def _override_reason(error):
+    """Returns absl's complaint about an override in the form of the config's own."""
+    text = _one_line(error).removeprefix("flag ").removeprefix("--config.")
+    setting, _, reason = text.partition(": ")
+    key, _, value = setting.partition("=")
+    return f"{key} is {value!r}; {reason}." if reason else f"{text}."
+
+
+def _reason(error):
+    """Returns why a command failed: the message, or the kind of an unforeseen error."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted."
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'input/output'}: {error.strerror}."
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}: {error.msg}."
+    if isinstance(error, ValueError):
+        return str(error)
+    return f"{type(error).__name__}: {_one_line(error)} (--debug shows where)."
+
+
+def _one_line(error):
+    return " ".join(str(error).split()).rstrip(".")
