@@ -88,12 +88,34 @@ class Record:
         return RowError(self.file, self.line, field, reason)
 
     def check(self):
-        """Raises `BadRow` unless the row was read and is a JSON object."""
+        """Raises `BadRow` unless the row could be read."""
         if self.fault:
             raise BadRow(self.error("", self.fault))
+
+    def _field(self, field):
+        """Returns the value of a field; raises `BadRow` where there is none."""
+        self.check()
         if not isinstance(self.value, dict):
             found = _kind(self.value)
             raise BadRow(self.error("", f"expected a JSON object, got {found}"))
+        if field not in self.value:
+            raise BadRow(self.error(field, "the field is missing"))
+        return self.value[field]
+
+    def line_text(self, *, max_chars=MAX_CHARS):
+        """Returns the text of a row that is a line.
+
+        Args:
+          max_chars: the longest text that is accepted.
+
+        Returns:
+          The line as it stands in the file.
+        """
+        self.check()
+        fault = text_fault(self.value, max_chars=max_chars)
+        if fault:
+            raise BadRow(self.error("", fault))
+        return self.value
 
     def text(self, field, *, max_chars=MAX_CHARS, nullable=False):
         """Returns a field that must be text, or None where `nullable` allows null.
@@ -106,10 +128,7 @@ class Record:
         Returns:
           The text as it stands in the file.
         """
-        self.check()
-        if field not in self.value:
-            raise BadRow(self.error(field, "the field is missing"))
-        value = self.value[field]
+        value = self._field(field)
         if value is None and nullable:
             return None
         if not isinstance(value, str):
@@ -129,17 +148,75 @@ class Record:
         Returns:
           JSON text of a list of lists of text, numbers, booleans and nulls.
         """
-        self.check()
-        if field not in self.value:
-            raise BadRow(self.error(field, "the field is missing"))
-        fault = _table_fault(self.value[field])
+        value = self._field(field)
+        fault = _table_fault(value)
         if fault:
             raise BadRow(self.error(field, fault))
-        text = json.dumps(self.value[field], ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         fault = text_fault(text, max_chars=max_chars)
         if fault:
             raise BadRow(self.error(field, fault))
         return text
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of one row.
+
+    Attributes:
+      id: the row's id, also where it is refused.
+      part: the list the row came from ("train", "test").
+      example: the example, None if the row is refused.
+      error: why it is refused, None if it is not.
+      repairs: what was mended, one reason each.
+    """
+
+    id: str
+    part: str
+    example: Example | None
+    error: RowError | None = None
+    repairs: tuple[str, ...] = ()
+
+
+def outcomes(records, to_example, *, part=""):
+    """Returns what becomes of each record under a data set's own reader.
+
+    Args:
+      records: `Record`s, in file order.
+      to_example: function of (record, id) to (Example, reasons of its repairs); raises
+        `BadRow` for a row it refuses.
+      part: part of records that carry none themselves.
+
+    Returns:
+      A list of `Outcome`s in the same order; ids are the part and the position there.
+    """
+    result = []
+    for record in records:
+        name = record.part or part
+        id = f"{name}-{record.index:06d}"
+        try:
+            record.check()
+            example, repairs = to_example(record, id)
+            result.append(Outcome(id, name, example, None, tuple(repairs)))
+        except BadRow as bad:
+            result.append(Outcome(id, name, None, bad.error))
+    return result
+
+
+def strip_newlines(example):
+    """Returns an example without newlines at the ends of its texts, and the repairs.
+
+    Args:
+      example: an `Example`.
+
+    Returns:
+      (Example, list of reasons, empty if nothing was stripped).
+    """
+    utterance, code = example.utterance.strip("\r\n"), example.code.strip("\r\n")
+    if (utterance, code) == (example.utterance, example.code):
+        return example, []
+    example = dataclasses.replace(example, utterance=utterance, code=code)
+    return example, ["newline at the end of a text stripped"]
 
 
 def text_fault(text, *, max_chars):
