@@ -12,141 +12,37 @@ their masks do not depend on how many processes share the batch.
 import dataclasses
 import functools
 import hashlib
-import itertools
 import json
 from typing import Protocol
 
 import grain
 import numpy as np
 
-from codefusion.data.tokenizer import EOS_ID, PAD_ID
+from codefusion.data.encoded import (
+    NO_SPAN,
+    TokenCode,
+    TokenPairs,
+    encode_code,
+    encode_pairs,
+)
+from codefusion.data.tokenizer import MASK_ID, PAD_ID
 from codefusion.types import Batch
 
-ON_LONG = ("drop", "truncate", "error")
+__all__ = [
+    "Batches",
+    "CodeRows",
+    "PairRows",
+    "Rows",
+    "TokenCode",
+    "TokenPairs",
+    "code_dataset",
+    "encode_code",
+    "encode_pairs",
+    "mix",
+    "pair_dataset",
+]
 
 _PREFETCH_BATCHES = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class Ragged:
-    """Rows of ids of different lengths, end to end.
-
-    Attributes:
-      flat: int32[sum of lengths].
-      starts: where each row begins, and where the last one ends; int64[rows + 1].
-    """
-
-    flat: np.ndarray
-    starts: np.ndarray
-
-    @classmethod
-    def from_rows(cls, rows):
-        """Returns the rows (a list of sequences of int) end to end."""
-        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        flat = np.fromiter(itertools.chain.from_iterable(rows), np.int32, starts[-1])
-        return cls(flat, starts)
-
-    def __len__(self):
-        return len(self.starts) - 1
-
-    def padded(self, rows, length, *, fill):
-        """Returns rows cut or padded to length.
-
-        Args:
-          rows: row numbers, int[K].
-          length: columns of the result.
-          fill: what is written beyond the end of a row.
-
-        Returns:
-          (values int32[K, length], mask bool[K, length]), True inside the row.
-        """
-        starts = self.starts[rows][:, None]
-        places = starts + np.arange(length)
-        mask = places < self.starts[rows + 1][:, None]
-        values = self.flat[np.minimum(places, len(self.flat) - 1)]
-        return np.where(mask, values, np.int32(fill)), mask
-
-    @functools.cached_property
-    def content_hash(self):
-        """SHA-256 of the rows."""
-        digest = hashlib.sha256(self.starts.astype("<i8").tobytes())
-        digest.update(self.flat.astype("<i4").tobytes())
-        return digest.hexdigest()
-
-
-@dataclasses.dataclass(frozen=True)
-class TokenPairs:
-    """Tokenised requests and the code that answers them.
-
-    Attributes:
-      source: pieces of each utterance, then eos.
-      target: pieces of each program, then eos.
-      rows: which example each row came from, int64[rows].
-      num_dropped: examples left out because they were too long.
-      num_truncated: examples that were cut.
-    """
-
-    source: Ragged
-    target: Ragged
-    rows: np.ndarray
-    num_dropped: int
-    num_truncated: int
-
-    def __len__(self):
-        return len(self.rows)
-
-
-@dataclasses.dataclass(frozen=True)
-class TokenCode:
-    """Tokenised programs, and the spans that may be masked.
-
-    Attributes:
-      target: pieces of each program, then eos.
-      groups: for each id of target, the number of the span within its row, or -1
-        where there is none; ids of one span are masked together.
-      rows: which example each row came from, int64[rows].
-      num_dropped: examples left out because they were too long.
-      num_truncated: examples that were cut.
-    """
-
-    target: Ragged
-    groups: Ragged
-    rows: np.ndarray
-    num_dropped: int
-    num_truncated: int
-
-    def __len__(self):
-        return len(self.rows)
-
-
-def encode_pairs(examples, tokenizer, *, source_length, target_length, on_long="drop"):
-    """Returns the TokenPairs of examples.
-
-    Args:
-      examples: iterable of `rows.Example`.
-      tokenizer: the Tokenizer.
-      source_length: most ids of a request, eos included.
-      target_length: most ids of a program, eos included.
-      on_long: what happens to a longer one. "drop" leaves the row out and counts it,
-        "truncate" cuts it (a request keeps its eos, a program loses it, because the
-        program goes on), "error" raises.
-    """
-    examples = list(examples)
-    sources = tokenizer.encode_all([example.utterance for example in examples])
-    targets = tokenizer.encode_all([example.code for example in examples])
-    lengths = [(len(s) + 1, len(t) + 1) for s, t in zip(sources, targets, strict=True)]
-    limits = {"data.source_length": source_length, "data.target_length": target_length}
-    kept = _kept_rows(examples, lengths, limits, on_long)
-    return TokenPairs(
-        source=Ragged.from_rows(
-            [[*sources[i][: source_length - 1], EOS_ID] for i in kept]
-        ),
-        target=Ragged.from_rows([[*targets[i], EOS_ID][:target_length] for i in kept]),
-        rows=kept,
-        num_dropped=len(examples) - len(kept),
-        num_truncated=_count_long([lengths[i] for i in kept], limits),
-    )
 
 
 class Rows(Protocol):
@@ -156,13 +52,16 @@ class Rows(Protocol):
       source_length: S of its batches.
       target_length: L of its batches.
       draws_per_row: uniform draws that a row needs.
+      example_numbers: which example each row came from, int64[rows].
     """
 
     source_length: int
     target_length: int
     draws_per_row: int
+    example_numbers: np.ndarray
 
-    def __len__(self): ...
+    def __len__(self):
+        """Returns the number of rows."""
 
     def batch(self, rows, draws) -> Batch:
         """Returns the Batch of row numbers int[K] and draws float32[K, W]."""
@@ -184,6 +83,11 @@ class PairRows:
     def __len__(self):
         return len(self.pairs)
 
+    @property
+    def example_numbers(self):
+        """Which example each row came from, int64[rows]."""
+        return self.pairs.rows
+
     def batch(self, rows, draws):
         """Returns the supervised Batch of the rows."""
         del draws
@@ -197,9 +101,102 @@ class PairRows:
         return _hash("pairs", *tokens, self.source_length, self.target_length)
 
 
+@dataclasses.dataclass(frozen=True)
+class CodeRows:
+    """Rows of TokenCode for pre-training: CPD or unsupervised generation.
+
+    Each time a row is read it becomes one of the two. For CPD its source is the program
+    with some spans replaced, all ids of a span by mask ids: each span with probability
+    mask_rate, and at least one. For unsupervised generation its source is empty and
+    its source mask True throughout, so that it says nothing, not even a length. A row
+    without a span has nothing to restore and is always unsupervised.
+    """
+
+    code: TokenCode
+    source_length: int
+    target_length: int
+    cpd_weight: float
+    mask_rate: float
+    mask_id: int
+
+    def __post_init__(self):
+        for key in ("cpd_weight", "mask_rate"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ValueError(
+                    f"pretraining.{key} is {getattr(self, key)}; expected 0 to 1."
+                )
+
+    def __len__(self):
+        return len(self.code)
+
+    @property
+    def example_numbers(self):
+        """Which example each row came from, int64[rows]."""
+        return self.code.rows
+
+    @functools.cached_property
+    def draws_per_row(self):
+        """One draw for the task and one for each span of the richest row."""
+        return 2 + int(self.code.groups.flat.max())
+
+    def batch(self, rows, draws):
+        """Returns the Batch of the rows, with tasks and masks from the draws."""
+        source, source_mask = self.code.target.padded(
+            rows, self.source_length, fill=PAD_ID
+        )
+        target = self.code.target.padded(rows, self.target_length, fill=PAD_ID)
+        groups, _ = self.code.groups.padded(rows, self.source_length, fill=NO_SPAN)
+        masked = _masked(groups, draws[:, 1:], self.mask_rate)
+        unsupervised = (draws[:, 0] >= self.cpd_weight) | ~masked.any(axis=1)
+        source = np.where(masked, np.int32(self.mask_id), source)
+        return Batch(
+            np.where(unsupervised[:, None], np.int32(PAD_ID), source),
+            source_mask | unsupervised[:, None],
+            *target,
+            unsupervised=unsupervised,
+        )
+
+    def content_hash(self):
+        """Returns a hash of the tokens, spans, lengths and rates."""
+        tokens = (self.code.target.content_hash, self.code.groups.content_hash)
+        rates = (self.cpd_weight, self.mask_rate, self.mask_id)
+        return _hash("code", *tokens, self.source_length, self.target_length, *rates)
+
+
+def _masked(groups, draws, rate):
+    """Returns where whole spans are masked, at least one a row, bool[K, S]."""
+    draw = np.take_along_axis(draws, np.maximum(groups, 0), axis=1)
+    draw = np.where(groups == NO_SPAN, np.inf, draw)
+    lowest = draw.min(axis=1, keepdims=True)
+    return ((draw < rate) | (draw == lowest)) & (groups != NO_SPAN)
+
+
 def pair_dataset(pairs, *, source_length, target_length):
     """Returns the Rows of TokenPairs, padded to the two lengths."""
     return PairRows(pairs, source_length=source_length, target_length=target_length)
+
+
+def code_dataset(
+    code, *, source_length, target_length, cpd_weight, mask_rate, mask_id=MASK_ID
+):
+    """Returns the Rows of TokenCode for pre-training.
+
+    Args:
+      code: the TokenCode.
+      source_length: S of its batches.
+      target_length: L of its batches.
+      cpd_weight: probability that a row is a CPD row and not an unsupervised one.
+      mask_rate: probability that a span of a CPD row is masked.
+      mask_id: the id that replaces masked ones.
+    """
+    return CodeRows(
+        code,
+        source_length=source_length,
+        target_length=target_length,
+        cpd_weight=cpd_weight,
+        mask_rate=mask_rate,
+        mask_id=mask_id,
+    )
 
 
 def mix(datasets, weights=None, *, seed, batch_size, shard_index=0, shard_count=1):
@@ -274,7 +271,7 @@ class Batches:
         numbers = np.asarray(self._row_numbers[step])
         which, rows = self._locate(self._shard(numbers))
         pairs = zip(which.tolist(), rows.tolist(), strict=True)
-        return [(k, int(_example_numbers(self.datasets[k])[row])) for k, row in pairs]
+        return [(k, int(self.datasets[k].example_numbers[row])) for k, row in pairs]
 
     @functools.cached_property
     def _firsts(self):
@@ -328,10 +325,6 @@ def _endless_order(first, size, *, seed):
     return ordered.seed(seed).shuffle().repeat(None)
 
 
-def _example_numbers(dataset):
-    return dataset.pairs.rows
-
-
 def _fold(seed, number):
     """Returns a seed, in 31 bits, of its own for each number."""
     state = np.random.SeedSequence([seed, number]).generate_state(1)
@@ -340,41 +333,6 @@ def _fold(seed, number):
 
 def _hash(*values):
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
-
-
-def _kept_rows(examples, lengths, limits, on_long):
-    """Returns the numbers of the examples to keep, int64[rows]."""
-    if on_long not in ON_LONG:
-        raise ValueError(f"on_long is {on_long!r}; expected one of {sorted(ON_LONG)}.")
-    most = tuple(limits.values())
-    long = [any(n > m for n, m in zip(row, most, strict=True)) for row in lengths]
-    if on_long == "error" and any(long):
-        raise _long_error(examples, lengths, limits, long.index(True))
-    kept = np.flatnonzero(~np.array(long, bool) | (on_long == "truncate"))
-    if not len(kept):
-        raise ValueError(
-            f"none of {len(examples)} rows fits; expected rows of at most "
-            + " and ".join(f"{limit} tokens ({key})" for key, limit in limits.items())
-            + "."
-        )
-    return kept
-
-
-def _long_error(examples, lengths, limits, number):
-    key, limit, length = next(
-        (key, limit, length)
-        for (key, limit), length in zip(limits.items(), lengths[number], strict=True)
-        if length > limit
-    )
-    return ValueError(
-        f"row {examples[number].id} has {length} tokens, eos included; {key} is "
-        f"{limit}: raise it, or drop or truncate long rows."
-    )
-
-
-def _count_long(lengths, limits):
-    most = tuple(limits.values())
-    return sum(any(n > m for n, m in zip(r, most, strict=True)) for r in lengths)
 
 
 def _check_mixture(datasets, weights):

@@ -1,0 +1,251 @@
+"""Examples to tokens: ragged rows of ids, and which ids CPD may mask together.
+
+Every row is tokenised once, before training; equal texts are tokenised once between
+them, which matters where a corpus of 226,468 lines holds 3,498 different ones.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+
+import numpy as np
+
+from codefusion.data.spans import mask_spans
+from codefusion.data.tokenizer import EOS_ID
+
+ON_LONG = ("drop", "truncate", "error")
+NO_SPAN = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Ragged:
+    """Rows of ids of different lengths, end to end.
+
+    Attributes:
+      flat: int32[sum of lengths].
+      starts: where each row begins, and where the last one ends; int64[rows + 1].
+    """
+
+    flat: np.ndarray
+    starts: np.ndarray
+
+    @classmethod
+    def from_rows(cls, rows):
+        """Returns the rows (a list of sequences of int) end to end."""
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        flat = np.fromiter(itertools.chain.from_iterable(rows), np.int32, starts[-1])
+        return cls(flat, starts)
+
+    def __len__(self):
+        return len(self.starts) - 1
+
+    def padded(self, rows, length, *, fill):
+        """Returns rows cut or padded to length.
+
+        Args:
+          rows: row numbers, int[K].
+          length: columns of the result.
+          fill: what is written beyond the end of a row.
+
+        Returns:
+          (values int32[K, length], mask bool[K, length]), True inside the row.
+        """
+        starts = self.starts[rows][:, None]
+        places = starts + np.arange(length)
+        mask = places < self.starts[rows + 1][:, None]
+        values = self.flat[np.minimum(places, len(self.flat) - 1)]
+        return np.where(mask, values, np.int32(fill)), mask
+
+    @functools.cached_property
+    def content_hash(self):
+        """SHA-256 of the rows."""
+        digest = hashlib.sha256(self.starts.astype("<i8").tobytes())
+        digest.update(self.flat.astype("<i4").tobytes())
+        return digest.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenPairs:
+    """Tokenised requests and the code that answers them.
+
+    Attributes:
+      source: pieces of each utterance, then eos.
+      target: pieces of each program, then eos.
+      rows: which example each row came from, int64[rows].
+      num_dropped: examples left out because they were too long.
+      num_truncated: examples that were cut.
+    """
+
+    source: Ragged
+    target: Ragged
+    rows: np.ndarray
+    num_dropped: int
+    num_truncated: int
+
+    def __len__(self):
+        return len(self.rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenCode:
+    """Tokenised programs, and the spans that may be masked.
+
+    Attributes:
+      target: pieces of each program, then eos.
+      groups: for each id of target, the number of the span within its row, or -1
+        where there is none; ids of one span are masked together.
+      rows: which example each row came from, int64[rows].
+      num_dropped: examples left out because they were too long.
+      num_truncated: examples that were cut.
+    """
+
+    target: Ragged
+    groups: Ragged
+    rows: np.ndarray
+    num_dropped: int
+    num_truncated: int
+
+    def __len__(self):
+        return len(self.rows)
+
+
+def encode_pairs(examples, tokenizer, *, source_length, target_length, on_long="drop"):
+    """Returns the TokenPairs of examples.
+
+    Args:
+      examples: iterable of `rows.Example`.
+      tokenizer: the Tokenizer.
+      source_length: most ids of a request, eos included.
+      target_length: most ids of a program, eos included.
+      on_long: what happens to a longer one. "drop" leaves the row out and counts it,
+        "truncate" cuts it (a request keeps its eos, a program loses it, because the
+        program goes on), "error" raises.
+    """
+    examples = list(examples)
+    sources = tokenizer.encode_all([example.utterance for example in examples])
+    targets = tokenizer.encode_all([example.code for example in examples])
+    lengths = [(len(s) + 1, len(t) + 1) for s, t in zip(sources, targets, strict=True)]
+    limits = {"data.source_length": source_length, "data.target_length": target_length}
+    kept = _kept_rows(examples, lengths, limits, on_long)
+    return TokenPairs(
+        source=Ragged.from_rows(
+            [[*sources[i][: source_length - 1], EOS_ID] for i in kept]
+        ),
+        target=Ragged.from_rows([[*targets[i], EOS_ID][:target_length] for i in kept]),
+        rows=kept,
+        num_dropped=len(examples) - len(kept),
+        num_truncated=_count_long([lengths[i] for i in kept], limits),
+    )
+
+
+def encode_code(
+    examples,
+    tokenizer,
+    *,
+    language,
+    source_length,
+    target_length,
+    on_long="drop",
+    deduplicate=False,
+):
+    """Returns the TokenCode of examples; their utterances are not read.
+
+    A masked program is a source as well as a target, so it has to fit both lengths.
+
+    Args:
+      examples: iterable of `rows.Example`.
+      tokenizer: the Tokenizer.
+      language: how spans are found, see `spans.mask_spans`.
+      source_length: most ids of a masked program, eos included.
+      target_length: most ids of a program, eos included.
+      on_long: "drop", "truncate" or "error", as in `encode_pairs`.
+      deduplicate: whether a program that recurs is one row, the first.
+    """
+    examples = list(examples)
+    if deduplicate:
+        examples = list({e.code: e for e in reversed(examples)}.values())[::-1]
+    codes = [example.code for example in examples]
+    encoded = {c: _with_groups(tokenizer, c, language) for c in dict.fromkeys(codes)}
+    lengths = [(len(encoded[code][0]),) * 2 for code in codes]
+    limits = {"data.source_length": source_length, "data.target_length": target_length}
+    kept = _kept_rows(examples, lengths, limits, on_long)
+    rows = [encoded[codes[i]] for i in kept]
+    return TokenCode(
+        target=Ragged.from_rows([ids[:target_length] for ids, _ in rows]),
+        groups=Ragged.from_rows([groups[:target_length] for _, groups in rows]),
+        rows=kept,
+        num_dropped=len(examples) - len(kept),
+        num_truncated=_count_long([lengths[i] for i in kept], limits),
+    )
+
+
+def span_groups(offsets, spans):
+    """Returns the number of the span that each piece touches, or NO_SPAN.
+
+    A piece that touches several spans makes them one, because it can only be masked
+    as a whole.
+
+    Args:
+      offsets: (start, end) of each piece, in order.
+      spans: (start, end) of each span, sorted and disjoint.
+
+    Returns:
+      list of int, a number per piece; numbers begin at 0.
+    """
+    groups, group, current, last = [], -1, 0, -1
+    for start, end in offsets:
+        while current < len(spans) and spans[current][1] <= start:
+            current += 1
+        if current == len(spans) or spans[current][0] >= end:
+            groups.append(NO_SPAN)
+            continue
+        group += current > last
+        last = max(last, current)
+        while last + 1 < len(spans) and spans[last + 1][0] < end:
+            last += 1
+        groups.append(group)
+    return groups
+
+
+def _with_groups(tokenizer, code, language):
+    """Returns the ids of code and eos, and the group of each."""
+    ids, offsets = tokenizer.encode_with_offsets(code)
+    groups = span_groups(offsets, mask_spans(code, language))
+    return [*ids, EOS_ID], [*groups, NO_SPAN]
+
+
+def _kept_rows(examples, lengths, limits, on_long):
+    """Returns the numbers of the examples to keep, int64[rows]."""
+    if on_long not in ON_LONG:
+        raise ValueError(f"on_long is {on_long!r}; expected one of {sorted(ON_LONG)}.")
+    most = tuple(limits.values())
+    long = [any(n > m for n, m in zip(row, most, strict=True)) for row in lengths]
+    if on_long == "error" and any(long):
+        raise _long_error(examples, lengths, limits, long.index(True))
+    kept = np.flatnonzero(~np.array(long, bool) | (on_long == "truncate"))
+    if not len(kept):
+        raise ValueError(
+            f"none of {len(examples)} rows fits; expected rows of at most "
+            + " and ".join(f"{limit} tokens ({key})" for key, limit in limits.items())
+            + "."
+        )
+    return kept
+
+
+def _long_error(examples, lengths, limits, number):
+    key, limit, length = next(
+        (key, limit, length)
+        for (key, limit), length in zip(limits.items(), lengths[number], strict=True)
+        if length > limit
+    )
+    return ValueError(
+        f"row {examples[number].id} has {length} tokens, eos included; {key} is "
+        f"{limit}: raise it, or drop or truncate long rows."
+    )
+
+
+def _count_long(lengths, limits):
+    most = tuple(limits.values())
+    return sum(any(n > m for n, m in zip(r, most, strict=True)) for r in lengths)
