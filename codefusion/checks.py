@@ -212,6 +212,19 @@ def check_known(section, defaults, path="", known=()):
     return checked
 
 
+def check_key(key, defaults):
+    """Raises ValueError where a section's defaults leave no room for a dotted key."""
+    section, path = defaults, ""
+    for part in key.split("."):
+        if is_section(section) and "name" in section and part not in section:
+            return
+        if not is_section(section) or part not in section:
+            siblings = section if is_section(section) else ()
+            hint = _suggest(path, part, siblings, tuple(flatten(defaults)))
+            raise ValueError(f"{key} is not a key of the config{hint}.")
+        section, path = section[part], _join(path, part)
+
+
 def check_ranges(flat):
     """Raises ValueError at the first value that a rule forbids.
 

@@ -157,6 +157,14 @@ def check(config, tables):
     return checked
 
 
+def check_key(key):
+    """Raises ValueError where no config can hold the dotted key.
+
+    Below a section that chooses, any key may be right: that is for `check` to say.
+    """
+    checks.check_key(key, _DEFAULTS)
+
+
 def build(table, section, **injected):
     """Returns `table[name]` called with the rest of the section.
 

@@ -77,7 +77,9 @@ def parse(name, words):
     rest = _parse_known(own, [name, *words])
     config_file, overrides = _config_words(rest)
     holder = flags.FlagValues()
-    if config_file:
+    for key in overrides:
+        config.check_key(key)
+    if config_file is not None:
         _check_config_file(config_file)
         _define_config(holder, config_flags.DEFINE_config_file, None, rest)
     elif (saved := _saved_config(own.workdir)) is not None:
@@ -140,9 +142,9 @@ def _parse_known(own, argv):
 def _config_words(words):
     """Returns the config file and the overridden keys among the words."""
     config_file = None
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for index, word in enumerate(words):
         if word in ("--config", "-config"):
-            config_file = following
+            config_file = "".join(words[index + 1 : index + 2])
         elif word.startswith(("--config=", "-config=")):
             config_file = word.partition("=")[2]
     overrides = [
@@ -156,7 +158,7 @@ def _config_words(words):
 def _check_config_file(config_file):
     path = config_file.partition(":")[0]
     if not os.path.isfile(path):
-        raise ValueError(f"--config names {path}, which is not a file.")
+        raise ValueError(f"--config is {path!r}, which is not a file.")
 
 
 def _define_config(holder, define, default, words):
@@ -188,6 +190,9 @@ def _parse_config(holder, words, own):
         raise ValueError(f"--{error.flagname} is not a flag{hint}.") from error
     except flags.Error as error:
         raise ValueError(_override_reason(error)) from error
+    except (AttributeError, NameError, TypeError, ImportError, KeyError) as error:
+        kind = type(error).__name__
+        raise ValueError(f"--config fails: {kind}: {_one_line(error)}.") from error
 
 
 def _override_reason(error):
@@ -195,7 +200,18 @@ def _override_reason(error):
     text = _one_line(error).removeprefix("flag ").removeprefix("--config.")
     setting, _, reason = text.partition(": ")
     key, _, value = setting.partition("=")
+    for opening, expected in _PARSER_REASONS.items():
+        if reason.startswith(opening):
+            reason = f"expected {expected}"
     return f"{key} is {value!r}; {reason}." if reason else f"{text}."
+
+
+# How absl's parsers begin, and what the config's own errors call the same thing.
+_PARSER_REASONS = {
+    "invalid literal for int": "an integer",
+    "could not convert string to float": "a finite number",
+    "('Non-boolean argument": "True or False",
+}
 
 
 def _reason(error):

@@ -70,10 +70,7 @@ def render(finding):
 
 def find_python():
     """Returns the Finding on the Python version."""
-    found = f"{platform.python_version()} at {sys.prefix}"
-    if sys.version_info >= (3, 11):
-        return Finding("ok", "python", found)
-    return Finding("wrong", "python", found, "make PYTHON=python3.12 quickstart")
+    return Finding("ok", "python", f"{platform.python_version()} at {sys.prefix}")
 
 
 def find_packages(distribution):
