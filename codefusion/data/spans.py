@@ -8,6 +8,8 @@ Keyword tokens). Literals, operators and punctuation are never part of a span.
 import functools
 import itertools
 
+from codefusion.data import cf_language
+
 # A grammar has one-letter anonymous nodes too (operators of `${x@U}`): no keywords.
 _SHORTEST_KEYWORD = 2
 
@@ -16,7 +18,7 @@ _BASH_NODES = (
     "(command_name (word) @span) (word) @word (test_operator) @span "
     "(variable_name) @span (special_variable_name) @span"
 )
-_CF_KINDS = frozenset(("function", "keyword", "column"))
+_CF_KINDS = frozenset(("function", "keyword", "column", "reference"))
 
 
 def mask_spans(code, language):
@@ -68,8 +70,6 @@ def _flag(span, content):
 
 
 def _cf_spans(code):
-    from codefusion.data import cf_language
-
     tokens = cf_language.lex(code)
     return [(t.start, t.end) for t in tokens if t.kind in _CF_KINDS]
 

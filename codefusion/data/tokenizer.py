@@ -100,7 +100,9 @@ class Tokenizer:
             vocab_size=vocab_size,
             model_type=model_type,
             split_digits=split_digits,
-            user_defined_symbols=[_SPACE] if separate_spaces else [],
+            # The space needs a piece even if the texts hold none: spelt in bytes it
+            # would be those of U+2581.
+            **{"user_defined_symbols" if separate_spaces else "required_chars": _SPACE},
             max_sentencepiece_length=max_piece_length,
             character_coverage=character_coverage,
         )
