@@ -7,6 +7,7 @@ A data set is a frozen dataclass; its fields are the keys of the section. It rea
 files when first asked for examples, and never imports what prepares them before that.
 """
 
+import collections
 import dataclasses
 import functools
 import hashlib
@@ -85,12 +86,22 @@ class Dataset:
           A list of `Outcome`s, of refused rows too.
         """
         _one_of("split", split, SPLITS, section="evaluation")
-        loaded = prepare.load(self.name, self.data_dir).outcomes
+        return self._in_split(prepare.load(self.name, self.data_dir).outcomes, split)
+
+    def _in_split(self, loaded, split):
         if self.scheme == "released":
             return [o for o in loaded if o.part == split]
         ids = tuple(o.id for o in loaded)
         chosen = _random_split(self.name, ids, self.split_seed)[split]
         return [o for o in loaded if o.id in chosen]
+
+    def file_counts(self):
+        """Returns part of the files ("train", "test") -> rows there, refused ones too.
+
+        These are the same whatever the scheme.
+        """
+        loaded = prepare.load(self.name, self.data_dir).outcomes
+        return dict(collections.Counter(o.part for o in loaded))
 
     @property
     def content_hash(self):
@@ -148,10 +159,15 @@ class Conala(Dataset):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Corpus(Dataset):
-    """Code without requests, for pre-training: all of it is the split "train"."""
+    """Code without requests, for pre-training: all of it is the split "train".
 
-    scheme: ClassVar[str] = "released"
-    split_seed: ClassVar[int] = 0
+    Attributes:
+      scheme: that of the benchmark which is trained on next, and its `split_seed`: a
+        corpus that holds rows of a benchmark leaves out those held out there.
+    """
+
+    def _in_split(self, loaded, split):
+        return list(loaded) if split == "train" else []
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -168,6 +184,29 @@ class BashCorpus(Corpus):
 
     name: ClassVar[str] = "bash_corpus"
     language: ClassVar[str] = "bash"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PythonCorpus(Corpus):
+    """Python snippets and lines from four sources, among them `conala`."""
+
+    name: ClassVar[str] = "python_corpus"
+    language: ClassVar[str] = "python"
+
+    def _in_split(self, loaded, split):
+        if split != "train":
+            return []
+        prefix = "conala-"
+        rows_of_conala = [o for o in loaded if o.id.startswith(prefix)]
+        others = [o for o in loaded if not o.id.startswith(prefix)]
+        # The ids that `conala` gives the same rows, so that both draw the same split.
+        ids = {o.id.removeprefix(prefix): o for o in rows_of_conala}
+        if self.scheme == "released":
+            kept = [i for i in ids if i.startswith("train-")]
+        else:
+            chosen = _random_split(Conala.name, tuple(ids), self.split_seed)["train"]
+            kept = [i for i in ids if i in chosen]
+        return others + [ids[i] for i in kept]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -230,6 +269,10 @@ class Generated:
             digest.update(f"{key}={getattr(self, key)}\n".encode())
         return digest.hexdigest()
 
+    def file_counts(self):
+        """Returns an empty dict: there is no file."""
+        return {}
+
     def sources(self):
         """Returns no file."""
         return ()
@@ -269,7 +312,7 @@ class GeneratedExamples(Sequence):
 
 
 DATASETS = {d.name: d for d in (CfRules, Nl2Bash, Conala, Generated)}
-CORPORA = {d.name: d for d in (CfCorpus, BashCorpus)}
+CORPORA = {d.name: d for d in (CfCorpus, BashCorpus, PythonCorpus)}
 
 
 def _one_of(key, value, choices, *, section="data"):

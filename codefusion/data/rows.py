@@ -178,7 +178,7 @@ class Outcome:
     repairs: tuple[str, ...] = ()
 
 
-def outcomes(records, to_example, *, part=""):
+def outcomes(records, to_example, *, part="", prefix=""):
     """Returns what becomes of each record under a data set's own reader.
 
     Args:
@@ -186,14 +186,15 @@ def outcomes(records, to_example, *, part=""):
       to_example: function of (record, id) to (Example, reasons of its repairs); raises
         `BadRow` for a row it refuses.
       part: part of records that carry none themselves.
+      prefix: begins the ids; empty takes the part.
 
     Returns:
-      A list of `Outcome`s in the same order; ids are the part and the position there.
+      A list of `Outcome`s in the same order; ids are the prefix and the position.
     """
     result = []
     for record in records:
         name = record.part or part
-        id = f"{name}-{record.index:06d}"
+        id = f"{prefix or name}-{record.index:06d}"
         try:
             record.check()
             example, repairs = to_example(record, id)
