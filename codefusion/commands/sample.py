@@ -1,0 +1,139 @@
+"""`codefusion sample`: candidates for utterances, as text or as JSON lines."""
+
+import json
+import os
+import sys
+
+from absl import flags
+from rich.console import Console
+from rich.text import Text
+
+from codefusion import config, inference
+from codefusion.commands import denoising
+
+
+def define(flag_values):
+    """Adds the command's flags."""
+    integer = {"num_candidates": "Candidates of each utterance.", "steps": "Steps."}
+    for name, text in integer.items():
+        flags.DEFINE_integer(name, None, text, lower_bound=1, flag_values=flag_values)
+    flags.DEFINE_float(
+        "guidance", None, "Guidance scale; 1 is none.", flag_values=flag_values
+    )
+    flags.DEFINE_integer(
+        "seed", 0, "Seed of the draws.", lower_bound=0, flag_values=flag_values
+    )
+    flags.DEFINE_integer(
+        "frames", 8, "Lines drawn by --show_denoising.", 2, flag_values=flag_values
+    )
+    switches = {
+        "truncate": "Cut utterances that are too long instead of refusing them.",
+        "show_denoising": "Draw the first candidate at chosen steps.",
+        "json": "Print one JSON object a line.",
+    }
+    for name, text in switches.items():
+        flags.DEFINE_boolean(name, False, text, flag_values=flag_values)
+
+
+def run(call):
+    """Prints the candidates of every utterance; returns nothing."""
+    if not call.flags.workdir:
+        raise ValueError("sample needs --workdir=DIR, the folder that train wrote.")
+    utterances = read_utterances(call.words, sys.stdin.buffer)
+    model = inference.load(call.flags.workdir, config=sampling_config(call))
+    answers = model.generate(
+        utterances,
+        num_candidates=call.flags.num_candidates,
+        steps=call.flags.steps,
+        seed=call.flags.seed,
+        truncate=call.flags.truncate,
+    )
+    console = Console(soft_wrap=True, highlight=False)
+    for utterance, candidates in zip(utterances, answers, strict=True):
+        frames = list(_frames(model, utterance, call.flags))
+        if call.flags.json:
+            print(as_json(utterance, candidates, frames, seed=call.flags.seed))
+        else:
+            show(console, utterance, candidates, frames)
+
+
+def read_utterances(words, stdin):
+    """Returns the utterances, checked: those given as arguments, else stdin's lines.
+
+    Args:
+      words: the arguments, sequence of str.
+      stdin: a binary file, read only when there are no arguments.
+
+    Returns:
+      A list of str, none empty.
+    """
+    if words:
+        named = [(f"utterance {i}", os.fsencode(w)) for i, w in enumerate(words, 1)]
+    else:
+        lines = stdin.read().splitlines()
+        named = [(f"stdin line {i}", line) for i, line in enumerate(lines, 1)]
+    if not named:
+        raise ValueError("No utterance: give one as an argument or as a line of stdin.")
+    return [_decode(name, raw) for name, raw in named]
+
+
+def _decode(name, raw):
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{name} is not UTF-8: byte 0x{raw[error.start]:02x} at {error.start}."
+        ) from error
+    if not text.strip():
+        raise ValueError(f"{name} is empty; expected a request in words.")
+    return text
+
+
+def sampling_config(call):
+    """Returns the config to sample with, or None for the one of the work directory."""
+    if call.flags.guidance is None and not call.overrides:
+        return None
+    if call.config is None:
+        return None
+    chosen = config.validate(call.config)
+    if call.flags.guidance is not None:
+        chosen.sampler.guidance = call.flags.guidance
+    return config.validate(chosen)
+
+
+def as_json(utterance, candidates, frames, *, seed):
+    """Returns one answer as a JSON object on one line."""
+    answer = {
+        "utterance": utterance,
+        "candidates": [
+            {"text": candidate.text, "log_prob": float(candidate.log_prob)}
+            for candidate in candidates
+        ],
+        "seed": seed,
+    }
+    if frames:
+        answer["denoising"] = [frame._asdict() for frame in frames]
+    return json.dumps(answer, ensure_ascii=False)
+
+
+def show(console, utterance, candidates, frames):
+    """Prints one answer for a person: the denoising, then the candidates by rank."""
+    if frames:
+        denoising.draw(console, utterance, frames)
+    else:
+        console.print(Text(denoising.visible(utterance), style="bold"))
+    for rank, candidate in enumerate(candidates, 1):
+        head = Text(f"  {rank}. {candidate.log_prob:7.3f}  ", style="cyan")
+        console.print(head + Text(denoising.visible(candidate.text)))
+    console.print()
+
+
+def _frames(model, utterance, options):
+    """Yields the denoising Frames of an utterance, none without --show_denoising."""
+    if not options.show_denoising:
+        return
+    frames = model.denoising_frames(
+        utterance, seed=options.seed, steps=options.steps, frames=options.frames
+    )
+    for step, t, text in frames:
+        yield denoising.Frame(step, float(t), text)
