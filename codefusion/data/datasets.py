@@ -315,6 +315,26 @@ DATASETS = {d.name: d for d in (CfRules, Nl2Bash, Conala, Generated)}
 CORPORA = {d.name: d for d in (CfCorpus, BashCorpus, PythonCorpus)}
 
 
+def beside(dataset, name):
+    """Returns another data set or corpus with what it shares with `dataset`.
+
+    Lengths, folder, scheme and split seed carry over, so a row held out of one is held
+    out of the other.
+
+    Args:
+      dataset: an entry of `DATASETS`, built.
+      name: key of `DATASETS` or `CORPORA`.
+    """
+    table = {**DATASETS, **CORPORA}
+    if name not in table:
+        raise ValueError(f"{name!r} is no data set; expected one of {sorted(table)}.")
+    shared = {"source_length", "target_length", "scheme", "split_seed"}
+    shared |= {"on_error", "data_dir"}
+    own = {field.name for field in dataclasses.fields(table[name])}
+    given = {field.name for field in dataclasses.fields(dataset)}
+    return table[name](**{key: getattr(dataset, key) for key in shared & own & given})
+
+
 def _one_of(key, value, choices, *, section="data"):
     if value not in choices:
         raise ValueError(f"{section}.{key} is {value!r}; expected one of {choices}.")

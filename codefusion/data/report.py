@@ -1,4 +1,4 @@
-"""What a data set holds: counts, faults, hashes, lengths, overlap of test with train."""
+"""What a data set holds: counts, faults, hashes, lengths, overlap with training."""
 
 import collections
 

@@ -34,7 +34,7 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             disable_shuffling=True,
         )
 
-    @functools.cache  # noqa: B019  (one builder prepares one data set and goes)
+    @functools.cached_property
     def outcomes(self):
         """Returns what became of each row of the source files."""
         dataset = prepare.module(self.name)
@@ -44,11 +44,11 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager):
         del dl_manager
-        parts = list(dict.fromkeys(o.part for o in self.outcomes()))
+        parts = list(dict.fromkeys(o.part for o in self.outcomes))
         return {f"released_{part}": self._generate_examples(part) for part in parts}
 
     def _accepted(self, part):
-        return [o for o in self.outcomes() if o.part == part and o.example]
+        return [o for o in self.outcomes if o.part == part and o.example]
 
     def _generate_examples(self, part):
         for outcome in self._accepted(part):

@@ -20,7 +20,7 @@ import pathlib
 import shutil
 import tempfile
 
-from codefusion.data import rows
+from codefusion.data import readers, rows
 from codefusion.data.builders import sources
 
 _PACKAGE = "codefusion.data.builders"
@@ -69,7 +69,8 @@ def key(name):
     digest.update(source_code(name))
     for path in sorted(pathlib.Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
-    digest.update(pathlib.Path(rows.__file__).read_bytes())
+    for reader in (rows, readers):
+        digest.update(pathlib.Path(reader.__file__).read_bytes())
     return f"{name}-{digest.hexdigest()[:16]}"
 
 
@@ -99,7 +100,7 @@ def _prepare(name, data_dir, folder):
         builder = builder_class(name)(data_dir=scratch, file_format="array_record")
         builder.source_folder = data_dir
         _run_quietly(builder)
-        refused = [_refused(o) for o in builder.outcomes() if o.error]
+        refused = [_refused(o) for o in builder.outcomes if o.error]
         arrays = pathlib.Path(builder.data_dir)
         (arrays / "refused.json").write_text(json.dumps(refused), encoding="utf-8")
         _publish(arrays, folder)

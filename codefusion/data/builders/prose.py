@@ -2,7 +2,7 @@
 
 import pathlib
 
-from codefusion.data import rows
+from codefusion.data import readers, rows
 from codefusion.data.builders import sources
 
 _REPOSITORY = "microsoft/prose-benchmarks"
@@ -35,7 +35,7 @@ def pair(record, id):
 def lines(source, files):
     """Returns the outcomes of a file with one program a line."""
     file = pathlib.PurePosixPath(source.path).name
-    records = rows.read_lines(files[source.path], file=file)
+    records = readers.read_lines(files[source.path], file=file)
     return rows.outcomes(records, line, part="train")
 
 

@@ -6,14 +6,14 @@ folder and the plain file of a download pass the same check. Nothing is read unc
 
 import dataclasses
 import hashlib
+import http.client
 import os
 import pathlib
 import tempfile
-import urllib.error
 import urllib.parse
 import urllib.request
 
-from codefusion.data import rows
+from codefusion.data import readers
 
 _TIMEOUT_SECONDS = 60
 
@@ -122,7 +122,7 @@ def cache_error(error):
 def _read_from(source, folder):
     for path in (folder / source.path, folder / f"{source.path}.gz"):
         if path.is_file():
-            data = rows.unzip(path.read_bytes(), file=str(path))
+            data = readers.unzip(path.read_bytes(), file=str(path))
             return _check(source, data, where=str(path))
     raise ValueError(
         f"{source.path}(.gz) is not in the data folder {str(folder)!r}; set "
@@ -135,7 +135,7 @@ def _download(source):
     try:
         with urllib.request.urlopen(source.url, timeout=_TIMEOUT_SECONDS) as reply:
             data = reply.read()
-    except (urllib.error.URLError, OSError) as error:
+    except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise ValueError(
             f"{source.path} is not here and could not be downloaded ({reason}). Set "

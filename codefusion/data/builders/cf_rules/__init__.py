@@ -8,7 +8,7 @@ test row, so it says nothing of the cells that a rule formats.
 
 import dataclasses
 
-from codefusion.data import rows
+from codefusion.data import readers, rows
 from codefusion.data.builders import prose
 
 LANGUAGE = "cf"
@@ -28,7 +28,7 @@ def read(files):
       files: path of each of `SOURCES` -> its content.
     """
     data = files[SOURCES[0].path]
-    records = rows.read_json(data, file="CFRuleBenchmarks.json")
+    records = readers.read_json(data, file="CFRuleBenchmarks.json")
     return rows.outcomes(records, _example)
 
 

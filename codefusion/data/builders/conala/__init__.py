@@ -5,7 +5,7 @@ original intent from the CoNaLa files, which agree with the benchmark row for ro
 and code come from Stack Overflow (Yin et al., MSR 2018), CC BY-SA 4.0.
 """
 
-from codefusion.data import rows
+from codefusion.data import readers, rows
 from codefusion.data.builders import prose, sources
 
 LANGUAGE = "python"
@@ -38,11 +38,11 @@ def read(files):
       files: path of each of `SOURCES` -> its content.
     """
     originals = {
-        part: list(rows.read_json(files[source.path], file=source.path))
+        part: list(readers.read_json(files[source.path], file=source.path))
         for part, source in (("train", TRAIN), ("test", TEST))
     }
     data = files[BENCHMARK.path]
-    records = rows.read_json(data, file="PythonBenchmarks.json")
+    records = readers.read_json(data, file="PythonBenchmarks.json")
     return rows.outcomes(records, lambda record, id: _example(record, id, originals))
 
 

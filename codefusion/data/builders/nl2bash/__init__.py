@@ -5,7 +5,7 @@ The split is by position in a file sorted by request: test holds only requests f
 (Lin et al., LREC 2018), MIT license.
 """
 
-from codefusion.data import rows
+from codefusion.data import readers, rows
 from codefusion.data.builders import prose
 
 LANGUAGE = "bash"
@@ -25,5 +25,5 @@ def read(files):
       files: path of each of `SOURCES` -> its content.
     """
     data = files[SOURCES[0].path]
-    records = rows.read_json(data, file="BashBenchmarks.json")
+    records = readers.read_json(data, file="BashBenchmarks.json")
     return rows.outcomes(records, prose.pair)

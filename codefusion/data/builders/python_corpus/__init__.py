@@ -1,4 +1,4 @@
-"""Python code without requests, for pre-training; the authors' own text is not to be had.
+"""Python code without requests, for pre-training; the authors' is not to be had.
 
 - The snippets of CoNaLa 1.1 (CC BY-SA 4.0). All are prepared; the data set leaves out
   those of the validation and test splits of `conala` under the chosen scheme.
@@ -10,7 +10,7 @@
 
 import dataclasses
 
-from codefusion.data import rows
+from codefusion.data import readers, rows
 from codefusion.data.builders import conala, sources
 from codefusion.data.builders.python_corpus import spacing
 
@@ -49,11 +49,11 @@ def read(files):
       files: path of each of `SOURCES` -> its content.
     """
     names = {
-        "conala-train": (conala.TRAIN, rows.read_json, _field("snippet")),
-        "conala-test": (conala.TEST, rows.read_json, _field("snippet")),
-        "django": (DJANGO, rows.read_lines, _django),
-        "apidocs": (APIDOCS, rows.read_jsonl, _field("snippet")),
-        "mbpp": (MBPP, rows.read_jsonl, _field("code")),
+        "conala-train": (conala.TRAIN, readers.read_json, _field("snippet")),
+        "conala-test": (conala.TEST, readers.read_json, _field("snippet")),
+        "django": (DJANGO, readers.read_lines, _django),
+        "apidocs": (APIDOCS, readers.read_jsonl, _field("snippet")),
+        "mbpp": (MBPP, readers.read_jsonl, _field("code")),
     }
     result = []
     for prefix, (source, reader, to_example) in names.items():
