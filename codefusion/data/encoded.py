@@ -164,8 +164,11 @@ def encode_code(
       deduplicate: whether a program that recurs is one row, the first.
     """
     examples = list(examples)
+    numbers = np.arange(len(examples))
     if deduplicate:
-        examples = list({e.code: e for e in reversed(examples)}.values())[::-1]
+        first = {e.code: i for i, e in reversed(list(enumerate(examples)))}
+        numbers = np.array(sorted(first.values()))
+        examples = [examples[i] for i in numbers]
     codes = [example.code for example in examples]
     encoded = {c: _with_groups(tokenizer, c, language) for c in dict.fromkeys(codes)}
     lengths = [(len(encoded[code][0]),) * 2 for code in codes]
@@ -175,7 +178,7 @@ def encode_code(
     return TokenCode(
         target=Ragged.from_rows([ids[:target_length] for ids, _ in rows]),
         groups=Ragged.from_rows([groups[:target_length] for _, groups in rows]),
-        rows=kept,
+        rows=numbers[kept],
         num_dropped=len(examples) - len(kept),
         num_truncated=_count_long([lengths[i] for i in kept], limits),
     )

@@ -137,7 +137,7 @@ class CodeRows:
     @functools.cached_property
     def draws_per_row(self):
         """One draw for the task and one for each span of the richest row."""
-        return 2 + int(self.code.groups.flat.max())
+        return 2 + max(0, int(self.code.groups.flat.max()))
 
     def batch(self, rows, draws):
         """Returns the Batch of the rows, with tasks and masks from the draws."""

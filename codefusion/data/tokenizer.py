@@ -231,7 +231,6 @@ class Tokenizer:
         return [
             (char_of_byte[start], char_of_byte[end - 1] + 1)
             for start, end in zip(starts, ends, strict=True)
-            if end > start
         ]
 
 
