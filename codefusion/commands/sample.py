@@ -8,8 +8,7 @@ from absl import flags
 from rich.console import Console
 from rich.text import Text
 
-from codefusion import config, inference
-from codefusion.commands import denoising
+from codefusion.commands import denoising, trained
 
 
 def define(flag_values):
@@ -37,16 +36,15 @@ def define(flag_values):
 
 def run(call):
     """Prints the candidates of every utterance; returns nothing."""
-    if not call.flags.workdir:
-        raise ValueError("sample needs --workdir=DIR, the folder that train wrote.")
     utterances = read_utterances(call.words, sys.stdin.buffer)
-    model = inference.load(call.flags.workdir, config=sampling_config(call))
+    model = trained.load(call, "sample")
     answers = model.generate(
         utterances,
         num_candidates=call.flags.num_candidates,
         steps=call.flags.steps,
         seed=call.flags.seed,
         truncate=call.flags.truncate,
+        guidance=call.flags.guidance,
     )
     console = Console(soft_wrap=True, highlight=False)
     for utterance, candidates in zip(utterances, answers, strict=True):
@@ -89,18 +87,6 @@ def _decode(name, raw):
     return text
 
 
-def sampling_config(call):
-    """Returns the config to sample with, or None for the one of the work directory."""
-    if call.flags.guidance is None and not call.overrides:
-        return None
-    if call.config is None:
-        return None
-    chosen = config.validate(call.config)
-    if call.flags.guidance is not None:
-        chosen.sampler.guidance = call.flags.guidance
-    return config.validate(chosen)
-
-
 def as_json(utterance, candidates, frames, *, seed):
     """Returns one answer as a JSON object on one line."""
     answer = {
@@ -135,5 +121,5 @@ def _frames(model, utterance, options):
     frames = model.denoising_frames(
         utterance, seed=options.seed, steps=options.steps, frames=options.frames
     )
-    for step, t, text in frames:
-        yield denoising.Frame(step, float(t), text)
+    for frame in frames:
+        yield denoising.Frame(frame.step, frame.t, frame.text)

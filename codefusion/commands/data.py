@@ -1,0 +1,55 @@
+"""`codefusion data`: prepares and verifies the data of a config, and describes it."""
+
+import json
+import os
+
+from absl import flags
+
+from codefusion import assemble
+from codefusion import config as configs
+from codefusion.data import datasets, report
+from codefusion.data.tokenizer import Tokenizer
+
+
+def define(flag_values):
+    """Adds the command's flags."""
+    flags.DEFINE_string(
+        "data_dir",
+        None,
+        "Folder of the data files; without it CODEFUSION_DATA, else a download.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_boolean("json", False, "Print JSON lines.", flag_values=flag_values)
+
+
+def run(call):
+    """Prints what the data set of a config holds, then each pre-training corpus."""
+    if call.config is None:
+        raise ValueError("data needs --config=FILE, or --workdir=DIR of a trained one.")
+    chosen = configs.validate(call.config)
+    if call.flags.data_dir:
+        chosen.data.data_dir = call.flags.data_dir
+    chosen = assemble.check(chosen)
+    corpora = build_corpora(chosen, call.flags.data_dir)
+    tokenizer = load_tokenizer(call.flags.workdir)
+    first = report.describe(
+        assemble.dataset(chosen), tokenizer=tokenizer, corpora=corpora
+    )
+    rest = (report.describe(corpus, tokenizer=tokenizer) for corpus in corpora)
+    for facts in (first, *rest):
+        print(json.dumps(facts) if call.flags.json else report.render(facts))
+
+
+def build_corpora(config, data_dir):
+    """Returns the corpora that a config pre-trains on, none where it does not."""
+    if not config.pretraining.num_steps:
+        return []
+    arguments = {"data_dir": data_dir} if data_dir else {}
+    names = config.pretraining.corpora
+    return [datasets.CORPORA[name](**arguments) for name in names]
+
+
+def load_tokenizer(workdir):
+    """Returns the tokenizer of a work directory, None where there is none."""
+    path = os.path.join(workdir, "tokenizer.model") if workdir else ""
+    return Tokenizer.load(path) if os.path.isfile(path) else None
