@@ -92,10 +92,9 @@ def _example(rng, name, seed, index, split, column_argument):
 
 
 def _table(rng, draft, column):
-    visual = draft.tree[0] in ("ColorScale", "DataBar", "IconSet")
     cells = draft.cells
     rng.shuffle(cells)
-    if not visual and rng.random() < 0.5:
+    if rng.random() < 0.5:
         return _json([[column], *([cell] for cell in cells)]), 0
     if draft.text_label:
         labels = [rng.choice(vocabulary.KNOWN) for _ in cells]

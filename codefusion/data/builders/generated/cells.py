@@ -87,6 +87,11 @@ def with_blanks(rng):
     return distinct(rng, 5) + [""] * rng.randrange(1, 3)
 
 
+def with_word(rng):
+    """Returns numbers and one word, which a visual rule leaves alone."""
+    return [*distinct(rng, rng.randrange(5, 10)), values.filler(rng)]
+
+
 def with_errors(rng):
     """Returns numbers and one or two error values."""
     faults = [rng.choice(vocabulary.ERRORS) for _ in range(rng.randrange(1, 3))]

@@ -277,9 +277,9 @@ KINDS = {
         _negated(("Blanks",)), NEGATED["not_blanks"], cells.with_blanks
     ),
     "errors": _bare(("Errors",), WHOLE["errors"], cells.with_errors),
-    "color_scale": _bare(("ColorScale",), WHOLE["color_scale"], _spread),
-    "data_bar": _bare(("DataBar",), WHOLE["data_bar"], _spread),
-    "icon_set": _bare(("IconSet",), WHOLE["icon_set"], _spread),
+    "color_scale": _bare(("ColorScale",), WHOLE["color_scale"], cells.with_word),
+    "data_bar": _bare(("DataBar",), WHOLE["data_bar"], cells.with_word),
+    "icon_set": _bare(("IconSet",), WHOLE["icon_set"], cells.with_word),
     "number_and": _number_pair(phrasings.BOTH, "AND", inside=True),
     "number_or": _number_pair(phrasings.EITHER, "OR", inside=False),
     "either_number": _pair(_either_number, phrasings.EITHER),
