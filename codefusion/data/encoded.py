@@ -18,7 +18,7 @@ ON_LONG = ("drop", "truncate", "error")
 NO_SPAN = -1
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Ragged:
     """Rows of ids of different lengths, end to end.
 
@@ -66,7 +66,7 @@ class Ragged:
         return digest.hexdigest()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class TokenPairs:
     """Tokenised requests and the code that answers them.
 
@@ -88,7 +88,7 @@ class TokenPairs:
         return len(self.rows)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class TokenCode:
     """Tokenised programs, and the spans that may be masked.
 

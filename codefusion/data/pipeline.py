@@ -70,7 +70,7 @@ class Rows(Protocol):
         """Returns a hash of all that its batches depend on."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class PairRows:
     """Rows of TokenPairs for fine-tuning."""
 
@@ -101,7 +101,7 @@ class PairRows:
         return _hash("pairs", *tokens, self.source_length, self.target_length)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class CodeRows:
     """Rows of TokenCode for pre-training: CPD or unsupervised generation.
 
@@ -222,7 +222,7 @@ def mix(datasets, weights=None, *, seed, batch_size, shard_index=0, shard_count=
     )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Batches:
     """Endless batches; `batches[step]` depends on (seed, step, content_hash) alone."""
 
@@ -254,6 +254,8 @@ class Batches:
 
     def __getitem__(self, step):
         """Returns this shard's part of the Batch of a step, in numpy."""
+        if step < 0:
+            raise ValueError(f"step is {step}; expected 0 or more.")
         return self._batches[step]
 
     def iterate(self, start_step=0):
