@@ -1,0 +1,168 @@
+"""Reads and writes predictions.jsonl: a header, then one row per request.
+
+The header says what made the predictions; a row is {"id", "candidates", "log_probs"}.
+Requests and references are not written: scoring joins them from the data by id, so a
+committed file holds nothing of a benchmark but its ids.
+"""
+
+import json
+import math
+import os
+
+FORMAT = 1
+# What a header must say, and the type of each value.
+HEADER_FIELDS = {
+    "dataset": str,
+    "split": str,
+    "scheme": str,
+    "data_hash": str,
+    "tokenizer_hash": str,
+    "config": dict,
+    "config_diff": str,
+    "seed": int,
+    "sampler": str,
+    "num_steps": int,
+    "checkpoint_step": int,
+    "commit": str,
+    "max_rows": int,
+}
+
+
+def choose_rows(examples, max_rows):
+    """Returns at most max_rows examples, evenly spaced; all of them if it is 0.
+
+    The released splits are sorted, so that the first rows would be no fair sample.
+
+    Args:
+      examples: rows of a split, sequence.
+      max_rows: most rows to keep, int; 0 for no limit.
+
+    Returns:
+      Rows in their order, list.
+    """
+    if max_rows < 0:
+        raise ValueError(f"evaluation.max_rows is {max_rows}; expected 0 or more.")
+    if not max_rows or max_rows >= len(examples):
+        return list(examples)
+    return [examples[i * len(examples) // max_rows] for i in range(max_rows)]
+
+
+def predict(examples, generate):
+    """Returns the prediction row of each example, list[dict].
+
+    Args:
+      examples: rows with `id` and `utterance`.
+      generate: list[str] -> list of (candidates, log_probs), one pair per utterance.
+
+    Returns:
+      Rows as `write_predictions` takes them.
+    """
+    answers = generate([example.utterance for example in examples])
+    return [
+        {"id": example.id, "candidates": list(texts), "log_probs": list(log_probs)}
+        for example, (texts, log_probs) in zip(examples, answers, strict=True)
+    ]
+
+
+def write_predictions(path, header, rows):
+    """Writes a predictions file; an older one stays until the new one is whole.
+
+    Args:
+      path: of the file, str or path; its folder is made.
+      header: the values of HEADER_FIELDS, and others if wanted, dict.
+      rows: dicts with `id`, `candidates` and `log_probs`; a log-probability that is
+        not finite becomes null.
+    """
+    _check_header(header, f"header of {path}")
+    lines = [{"format": FORMAT, **header}]
+    for number, row in enumerate(rows, 1):
+        row = {key: row[key] for key in ("id", "candidates", "log_probs")}
+        row["log_probs"] = [_finite(value) for value in row["log_probs"]]
+        _check_row(row, f"row {number}")
+        lines.append(row)
+    text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
+    write_whole(path, text)
+
+
+def read_predictions(path):
+    """Returns the header and the rows of a predictions file.
+
+    Args:
+      path: of the file, str or path.
+
+    Returns:
+      (header dict, list of row dicts); a null log-probability is read as -inf.
+    """
+    with open(path, encoding="utf-8") as file:
+        lines = [_load(line, f"{path}:{n}") for n, line in enumerate(file, 1)]
+    if not lines:
+        raise ValueError(f"{path}: the file is empty; expected a header line.")
+    header, *rows = lines
+    if header.get("format") != FORMAT:
+        raise ValueError(
+            f"{path}:1: format: is {header.get('format')!r}; expected {FORMAT}."
+        )
+    _check_header(header, f"{path}:1")
+    seen = set()
+    for number, row in enumerate(rows, 2):
+        _check_row(row, f"{path}:{number}")
+        if row["id"] in seen:
+            raise ValueError(f"{path}:{number}: id: {row['id']!r} occurs twice.")
+        seen.add(row["id"])
+        row["log_probs"] = [-math.inf if p is None else p for p in row["log_probs"]]
+    return header, rows
+
+
+def write_whole(path, text):
+    """Writes a text file by way of a second one, so that it is never half written."""
+    path = os.fspath(path)
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    partial = f"{path}.{os.getpid()}.partial"
+    try:
+        with open(partial, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(partial, path)
+    finally:
+        if os.path.exists(partial):
+            os.remove(partial)
+
+
+def _finite(value):
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _load(line, place):
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{place}: not JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{place}: expected a JSON object, got {line[:40]!r}.")
+    return value
+
+
+def _check_header(header, place):
+    for key, kind in HEADER_FIELDS.items():
+        value = header.get(key)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"{place}: {key}: is {value!r}; expected {kind.__name__}.")
+
+
+def _check_row(row, place):
+    if not isinstance(row.get("id"), str):
+        raise ValueError(f"{place}: id: is {row.get('id')!r}; expected a string.")
+    texts, log_probs = row.get("candidates"), row.get("log_probs")
+    if not _is_list(texts, str) or not texts:
+        raise ValueError(f"{place}: candidates: expected a list of strings, not empty.")
+    if not _is_list(log_probs, (int, float, type(None))):
+        raise ValueError(f"{place}: log_probs: expected a list of numbers or nulls.")
+    if len(texts) != len(log_probs):
+        raise ValueError(
+            f"{place}: log_probs: {len(log_probs)} values for {len(texts)} candidates."
+        )
+
+
+def _is_list(value, kinds):
+    return isinstance(value, list) and all(
+        isinstance(item, kinds) and not isinstance(item, bool) for item in value
+    )

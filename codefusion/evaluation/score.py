@@ -1,0 +1,159 @@
+"""Scores a predictions file against its data set.
+
+Top-k is the best of the first k candidates, so it can only rise with k. Every mean
+has a bootstrap interval over rows. A row whose reference also occurs in the training
+split is "seen in training", and seen and unseen rows are scored apart as well.
+"""
+
+import json
+
+from codefusion.evaluation import metrics as metrics_package
+from codefusion.evaluation.intervals import Bootstrap
+from codefusion.evaluation.predict import choose_rows, read_predictions, write_whole
+
+FORMAT = 1
+TOP = (1, 3, 5)
+
+
+def score(predictions_path, dataset, metrics=(), *, seed=0, num_resamples=1000):
+    """Returns the scores of a predictions file, as scores.json holds them.
+
+    Args:
+      predictions_path: of the file that `write_predictions` wrote.
+      dataset: the data set it names: `name`, `language`, `scheme`, `content_hash` and
+        `examples(split)`.
+      metrics: names in METRICS, all that apply if empty; or metric objects.
+      seed: of the bootstrap, int.
+      num_resamples: of the bootstrap, int.
+
+    Returns:
+      Header, settings, `metrics` by name (top1, top3, top5), `validity`,
+      `diversity`, `seen_in_training`, and `unavailable` metrics with the reason, dict.
+    """
+    header, rows = read_predictions(predictions_path)
+    _check_same_data(header, dataset, predictions_path)
+    pairs = _join(rows, dataset, header, predictions_path)
+    seen = _seen(pairs, dataset)
+    bootstrap = Bootstrap(seed=seed, num_resamples=num_resamples)
+    chosen = _choose(metrics, dataset.language)
+    ready = [metric for metric in chosen if not getattr(metric, "unavailable", "")]
+    return {
+        "format": FORMAT,
+        "header": header,
+        "language": dataset.language,
+        "rows": len(pairs),
+        "candidates": min(len(row["candidates"]) for row, _ in pairs),
+        "bootstrap": {"seed": seed, "num_resamples": num_resamples, "confidence": 0.95},
+        "quarantined": len(dataset.quarantined(header["split"])),
+        "seen_in_training": bootstrap.summary([float(flag) for flag in seen]),
+        "metrics": {m.name: _top(m, pairs, seen, bootstrap) for m in ready},
+        "diversity": _diversity(pairs, bootstrap),
+        "unavailable": {m.name: m.unavailable for m in chosen if m not in ready},
+    }
+
+
+def write_scores(path, scores):
+    """Writes scores.json, its keys sorted so that equal scores are equal files.
+
+    Args:
+      path: of the file, str or path.
+      scores: what `score` returned, dict.
+    """
+    text = json.dumps(scores, indent=2, sort_keys=True, allow_nan=False)
+    write_whole(path, text + "\n")
+
+
+def read_scores(path):
+    """Returns the scores that `write_scores` wrote, dict."""
+    with open(path, encoding="utf-8") as file:
+        try:
+            scores = json.load(file)
+        except ValueError as error:
+            raise ValueError(f"{path}: not JSON: {error}.") from None
+    if not isinstance(scores, dict) or scores.get("format") != FORMAT:
+        raise ValueError(f"{path}: expected a scores file of format {FORMAT}.")
+    return scores
+
+
+def _choose(metrics, language):
+    if any(isinstance(metric, str) for metric in metrics) or not metrics:
+        return metrics_package.choose(language, metrics)
+    return list(metrics)
+
+
+def _check_same_data(header, dataset, path):
+    expected = {
+        "dataset": dataset.name,
+        "scheme": dataset.scheme,
+        "data_hash": dataset.content_hash,
+    }
+    for key, value in expected.items():
+        if header[key] != value:
+            raise ValueError(
+                f"{path}:1: {key}: is {header[key]!r}, but the data set given to score "
+                f"it has {value!r}; score it against the data it was made from."
+            )
+
+
+def _join(rows, dataset, header, path):
+    """Returns pairs (prediction row, example) in the order of the data set."""
+    examples = choose_rows(dataset.examples(header["split"]), header["max_rows"])
+    by_id = {row["id"]: row for row in rows}
+    ids = [example.id for example in examples]
+    if len(set(ids)) != len(ids):
+        raise ValueError(f"{dataset.name}: two rows of {header['split']} share an id.")
+    _check_ids(sorted(set(ids) - set(by_id)), "has no prediction for", path)
+    _check_ids(
+        sorted(set(by_id) - set(ids)), "has rows that are not in the split:", path
+    )
+    if not ids:
+        raise ValueError(f"{path}: the split {header['split']!r} has no rows to score.")
+    return [(by_id[example.id], example) for example in examples]
+
+
+def _check_ids(ids, fault, path):
+    if ids:
+        more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
+        raise ValueError(f"{path}: {fault} {', '.join(ids[:3])}{more}.")
+
+
+def _seen(pairs, dataset):
+    """Returns whether each reference is in the training split too, list[bool]."""
+    known = {example.code.strip() for example in dataset.examples("train")}
+    return [example.code.strip() in known for _, example in pairs]
+
+
+def _top(metric, pairs, seen, bootstrap):
+    """Returns top-k summaries of one metric, dict; seen and unseen rows within each."""
+    fewest = min(len(row["candidates"]) for row, _ in pairs)
+    tops = [k for k in TOP if k <= fewest]
+    table = [_best(metric, row["candidates"][: tops[-1]], ex) for row, ex in pairs]
+    summaries = {}
+    for k in tops:
+        values = [best[k - 1] for best in table]
+        parts = {
+            name: [v for v, flag in zip(values, seen, strict=True) if flag == want]
+            for name, want in (("seen", True), ("unseen", False))
+        }
+        summaries[f"top{k}"] = bootstrap.summary(values) | {
+            name: bootstrap.summary(part) for name, part in parts.items()
+        }
+    return summaries
+
+
+def _best(metric, candidates, example):
+    """Returns the best score among the first 1, 2, ... candidates, list[float]."""
+    best, scores = [], {}
+    for text in candidates:
+        if text not in scores:
+            scores[text] = metric.score(text, example)
+        best.append(max(scores.values()))
+    return best
+
+
+def _diversity(pairs, bootstrap):
+    diversity = metrics_package.Diversity()
+    rows = [diversity.score(row["candidates"]) for row, _ in pairs]
+    return {
+        part: bootstrap.summary([row[part] for row in rows]) for part in diversity.parts
+    }
