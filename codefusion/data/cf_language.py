@@ -68,6 +68,7 @@ _QUOTED = re.compile(r'"(?:[^"]|"")*"|' + r"'(?:[^']|'')*'")
 _OPENING = re.compile(r"\s*\(")
 _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"\s*([^\W\d]\w*)\s*\(")
+_PLAIN = re.compile(r"[^(),]*")
 _BARE = re.compile(r"""[^\s"'(),$](?:[^"(),]*[^\s"(),])?""")
 
 
@@ -237,30 +238,25 @@ def _text_call(text, name, start, end):
 
 
 def _values(text, position, depth):
-    end = _closing(text, position, whole=False)
-    if not text[position:end].strip():
-        return [], end + 1
+    if text[_skip(text, position) :].startswith(")"):
+        return [], _skip(text, position) + 1
     arguments = []
     while True:
-        nested = _NAME.match(text, position, end)
-        if nested:
-            value, stop = _call(text, position, depth=depth + 1)
-            stop = _skip(text, stop)
-        else:
-            stop = _next_comma(text, position, end)
-            value = _value(text, position, text[position:stop].strip())
+        value, position = _one_value(text, _skip(text, position), depth)
         arguments.append(value)
-        if stop >= end:
-            return arguments, end + 1
-        if text[stop] != ",":
-            raise _error(text, stop, "',' or ')'")
-        position = stop + 1
+        position = _skip(text, position)
+        if text[position : position + 1] == ")":
+            return arguments, position + 1
+        if text[position : position + 1] != ",":
+            raise _error(text, position, "',' or ')'")
+        position += 1
 
 
-def _next_comma(text, position, end):
-    quoted = _QUOTED.match(text, _skip(text, position))
-    comma = text.find(",", quoted.end() if quoted else position, end)
-    return end if comma < 0 else comma
+def _one_value(text, position, depth):
+    if _NAME.match(text, position):
+        return _call(text, position, depth=depth + 1)
+    inside = (_QUOTED.match(text, position) or _PLAIN.match(text, position))[0]
+    return _value(text, position, inside.strip()), position + len(inside)
 
 
 def _value(text, position, inside):
