@@ -55,7 +55,7 @@ def run(rule, table):
     tree = cf_language.parse(rule) if isinstance(rule, str) else rule
     columns = _columns(table)
     width = len(columns)
-    if least_width(tree) > width:
+    if least_width(tree) > max(width, 1):
         raise ValueError(
             f"the rule names column c[{least_width(tree) - 1}]; the table has only "
             f"{width} columns, c[0] to c[{width - 1}]."

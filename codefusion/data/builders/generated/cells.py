@@ -46,7 +46,8 @@ def part_texts(rng, texts):
     cells = [values.filler(rng) for _ in range(2)]
     for text in texts:
         word = values.filler(rng).lower()
-        cells += [text, text[:-1], text[1:], f"{word} {text}", f"{text}{word}"]
+        cells += [text, text[:-1], text[1:]]
+        cells += [f"{word} {text}", f"{text}{word}", f"- {text} -"]
     return cells
 
 
