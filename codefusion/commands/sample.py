@@ -99,7 +99,7 @@ def as_json(utterance, candidates, frames, *, seed):
     }
     if frames:
         answer["denoising"] = [frame._asdict() for frame in frames]
-    return json.dumps(answer, ensure_ascii=False)
+    return json.dumps(answer)
 
 
 def show(console, utterance, candidates, frames):

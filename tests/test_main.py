@@ -1,0 +1,237 @@
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from codefusion import config, main
+from codefusion.commands import denoising, doctor
+from codefusion.commands.waiting import Waiting
+
+CONFIG = """
+from codefusion import config
+
+def get_config(size="small"):
+    c = config.base()
+    c.data = dict(name="nl2bash", source_length=40, target_length=40)
+    if size == "large":
+        c.training.num_steps = 77
+    return c
+"""
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    path = tmp_path / "some.py"
+    path.write_text(CONFIG)
+    return str(path)
+
+
+def run(*words):
+    return main.main(["codefusion", *words])
+
+
+def only_line(capsys):
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    line, rest = captured.err.split("\n")
+    assert line.startswith("codefusion: ") and rest == ""
+    return line
+
+
+def test_a_config_file_takes_an_argument_and_overrides(config_file):
+    call = main.parse(
+        "doctor",
+        [
+            f"--config={config_file}:large",
+            "--config.seed=5",
+            "a b",
+            "--config.data.scheme=released",
+            "--config.training.mixture=(('generated', 0.5),)",
+            "--config.sampler={'name': 'ddpm', 'num_steps': 3}",
+        ],
+    )
+    assert call.config.training.num_steps == 77
+    assert call.config.data.scheme == "released"
+    assert call.config.training.mixture == (("generated", 0.5),)
+    assert call.config.sampler.to_dict() == {"name": "ddpm", "num_steps": 3}
+    assert call.words == ("a b",)
+    assert call.overrides[0] == "seed"
+    assert config.validate(call.config).seed == 5
+
+
+def test_without_a_file_the_config_is_that_of_the_work_directory(tmp_path):
+    saved = config.base()
+    saved.training.num_steps = 123
+    (tmp_path / "config.json").write_text(config.to_json(saved))
+    words = [f"--workdir={tmp_path}", "--config.seed=9"]
+    call = main.parse("doctor", words)
+    assert (call.config.training.num_steps, call.config.seed) == (123, 9)
+    assert call.config_file is None
+    assert main.parse("doctor", []).config is None
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["trian"], ["'trian'", "train"]),
+        (["doctor", "--workdri=x"], ["--workdri", "--workdir"]),
+        (["doctor", "--config=none.py"], ["none.py", "not a file"]),
+        (["doctor", "--config"], ["--config", "not a file"]),
+        (["doctor", "--config.seed=1"], ["--config.seed", "needs --config=FILE"]),
+        (["doctor", "--config=FILE", "--config.sed=1"], ["sed", "seed"]),
+        (["doctor", "--config=FILE", "--config.trainig.seed=1"], ["training"]),
+        (["doctor", "--config=FILE", "--config.seed.x=1"], ["seed.x"]),
+        (["doctor", "--config=FILE", "--config.seed=a"], ["seed", "'a'", "integer"]),
+        (["doctor", "--config=FILE", "--config.model.remat=a"], ["remat", "'a'"]),
+        (["doctor", "--config.seed=1", "--config=FILE"], ["--config.seed", "before"]),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_1(
+    words, parts, config_file, capsys
+):
+    assert run(*(word.replace("FILE", config_file) for word in words)) == 1
+    line = only_line(capsys)
+    assert [part for part in parts if part not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("def get_config(:\n", ":1: "),
+        ("from codefusion import config\ndef get_config(arg):\n    return x\n", "'x'"),
+        ("def get_config(arg):\n    raise ValueError('arg is bad.')\n", "arg is bad."),
+    ],
+)
+def test_a_broken_config_file_is_one_line(text, part, tmp_path, capsys):
+    path = tmp_path / "broken.py"
+    path.write_text(text)
+    assert run("doctor", f"--config={path}:1") == 1
+    assert part in only_line(capsys)
+
+
+def test_debug_shows_the_trace():
+    with pytest.raises(ValueError, match="not a command"):
+        run("trian", "--debug")
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("doctor", "--help")])
+def test_help_is_on_standard_output(words, capsys):
+    assert run(*words) == 0
+    captured = capsys.readouterr()
+    assert "doctor" in captured.out and captured.err == ""
+
+
+def drawn(frames, *, terminal):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=200)
+    denoising.draw(console, "a request", frames)
+    return console.file.getvalue()
+
+
+FRAMES = [
+    denoising.Frame(1, 1.0, "GreaterThan(7)"),
+    denoising.Frame(10, 0.5, "GreaterThan(25)"),
+]
+
+
+def test_denoising_is_plain_where_there_is_no_terminal():
+    lines = drawn(FRAMES, terminal=False).splitlines()
+    assert "\x1b" not in "".join(lines)
+    assert lines[0] == "a request"
+    assert lines[2].split() == ["step", "10", "t", "0.500", "GreaterThan(25)"]
+
+
+def test_denoising_highlights_only_what_changed_on_a_terminal():
+    last = drawn(FRAMES, terminal=True).splitlines()[2]
+    assert "\x1b[1;32m25\x1b[0m" in last
+    assert "\x1b[1;32mGreaterThan" not in last
+
+
+def test_a_token_that_repeats_is_not_lost_in_the_drawing():
+    for before, after in [("a(a)", "a(a, a)"), ("", "x  y"), ("abc", "")]:
+        assert denoising.highlight(before, after).plain == after
+
+
+def test_control_characters_cannot_reach_the_terminal():
+    assert denoising.visible("a\x1b[31m\nb\tc") == r"a\x1b[31m\nb\tc"
+    assert denoising.visible("é≥[bold]") == "é≥[bold]"
+
+
+def test_doctor_names_a_missing_package_and_its_remedy(monkeypatch):
+    monkeypatch.setattr(
+        doctor.metadata,
+        "requires",
+        lambda _: ["no-such-thing>=3", "no-such-extra; extra == 'eval'", "numpy>=999"],
+    )
+    wrong, note, old = doctor.find_packages("codefusion")
+    assert (wrong.state, note.state, old.state) == ("wrong", "note", "wrong")
+    assert "'no-such-thing>=3'" in wrong.remedy
+    assert "older than 999" in old.found
+
+
+def test_doctor_tells_the_states_of_the_data_folder(tmp_path):
+    assert doctor.find_data({}).state == "note"
+    wrong = doctor.find_data({"CODEFUSION_DATA": str(tmp_path)})
+    assert wrong.state == "wrong" and wrong.remedy == "unset CODEFUSION_DATA"
+    for name in ("codefusion-prose", "conala"):
+        (tmp_path / name).mkdir()
+    assert doctor.find_data({"CODEFUSION_DATA": str(tmp_path)}).state == "ok"
+
+
+def test_doctor_finds_the_devices_and_the_disk(tmp_path):
+    assert "CPU cores" in doctor.find_devices().found
+    assert "GiB free" in doctor.find_disk(tmp_path / "not" / "yet").found
+
+
+def test_waiting_prints_now_and_then_where_there_is_no_terminal():
+    times = iter([0.0, 1.0, 20.0, 20.0, 20.0, 21.0])
+    stream = io.StringIO()
+    with Waiting("at it", total=10, stream=stream, clock=lambda: next(times)) as bar:
+        bar.update(1)
+        bar.update(5)
+        bar.update(6)
+    assert stream.getvalue() == "at it: 5 of 10, 20 s left\n"
+
+
+def test_utterances_come_from_arguments_else_from_lines():
+    from codefusion.commands import sample
+
+    stdin = io.BytesIO("first\r\nsecond é\n".encode())
+    assert sample.read_utterances(("a b", "c"), None) == ["a b", "c"]
+    assert sample.read_utterances((), stdin) == ["first", "second é"]
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "part"),
+    [
+        ((" ",), b"", "utterance 1 is empty"),
+        (("ok", "\udcff"), b"", "utterance 2 is not UTF-8: byte 0xff at 0"),
+        ((), b"", "No utterance"),
+        ((), b"ok\n\nok\n", "stdin line 2 is empty"),
+        ((), b"ok\nno\xc3(\n", "stdin line 2 is not UTF-8: byte 0xc3 at 2"),
+    ],
+)
+def test_a_bad_utterance_is_named(words, stdin, part):
+    from codefusion.commands import sample
+
+    with pytest.raises(ValueError, match="UTF-8|empty|No utterance") as caught:
+        sample.read_utterances(words, io.BytesIO(stdin))
+    assert part in str(caught.value)
+
+
+def test_an_answer_is_one_json_line():
+    from codefusion.commands import sample
+
+    candidates = [denoising.Frame(1, 0.0, "A\nB")]
+    line = sample.as_json(
+        "say \u2028 it", [_Candidate("A\nB", -0.5)], candidates, seed=3
+    )
+    assert len(line.splitlines()) == 1
+    answer = json.loads(line)
+    assert answer["candidates"] == [{"text": "A\nB", "log_prob": -0.5}]
+    assert answer["denoising"][0]["text"] == "A\nB"
+
+
+class _Candidate:
+    def __init__(self, text, log_prob):
+        self.text, self.log_prob = text, log_prob
