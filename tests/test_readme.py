@@ -1,0 +1,155 @@
+"""The README's commands exist, and run in reduced form as written."""
+
+import io
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from codefusion import main
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+REDUCED = "configs/tiny.py"
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands():
+    """Returns the words of every command line in the README."""
+    lines = "".join(blocks("sh")).splitlines()
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+def codefusion_commands():
+    return [words for words in commands() if words[0] == "codefusion"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Returns the work directory of the README's train command, reduced."""
+    workdir = tmp_path_factory.mktemp("readme") / "run"
+    train = next(words for words in codefusion_commands() if words[1] == "train")
+    assert main.main(reduced(train, workdir)) == 0
+    return workdir
+
+
+def reduced(words, workdir):
+    """Returns a command of the README on the tiny config and a folder of the test."""
+    changes = {
+        "--workdir": f"--workdir={workdir}",
+        "--config": f"--config={ROOT / REDUCED}",
+    }
+    return [changes.get(word.partition("=")[0], word) for word in words]
+
+
+def test_the_readme_opens_with_the_two_commands():
+    assert [words[:2] for words in commands()[:2]] == [
+        ["make", "quickstart"],
+        ["make", "test"],
+    ]
+    assert README.index("make quickstart") < 100
+
+
+def test_the_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make (?:PYTHON=\S+ )?([a-z][a-z-]*)", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_command_is_shown_and_every_shown_command_exists():
+    table = re.findall(r"^\| `(\w+)", README, re.MULTILINE)
+    assert set(main.COMMANDS) <= set(table)
+    assert {words[1] for words in codefusion_commands()} <= set(main.COMMANDS)
+
+
+def test_the_files_that_the_readme_names_exist():
+    named = re.findall(r"\b(?:configs|docs|codefusion)/[\w/.]+\w", README)
+    missing = [name for name in named if not (ROOT / name).exists()]
+    assert missing == []
+
+
+def test_the_train_command_runs_and_resumes(trained):
+    before = sorted(path.name for path in (trained / "checkpoints").iterdir())
+    train = next(words for words in codefusion_commands() if words[1] == "train")
+    assert main.main(reduced(train, trained)) == 0
+    assert before == sorted(p.name for p in (trained / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [w for w in codefusion_commands() if w[1] not in ("train", "doctor", "table")],
+    ids=lambda words: " ".join(words[1:2] + words[3:4]),
+)
+def test_the_commands_run(words, trained, capsys):
+    assert main.main(reduced(words, trained)) == 0
+    captured = capsys.readouterr()
+    assert captured.out.strip()
+
+
+def test_the_python_lines_run(trained, capsys, monkeypatch):
+    (code,) = blocks("python")
+    assert len([line for line in code.splitlines() if line]) <= 5
+    monkeypatch.chdir(trained.parent)
+    code = code.replace("runs/quickstart", str(trained))
+    script = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert (script.returncode, script.stderr) == (0, "")
+
+
+def test_sample_reads_lines_and_writes_one_json_object_a_line(
+    trained, capsys, monkeypatch
+):
+    stdin = io.TextIOWrapper(io.BytesIO("highlight 3\nbold \u2028 é\n".encode()))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    words = ["codefusion", "sample", f"--workdir={trained}", "--json"]
+    assert main.main([*words, "--num_candidates=2", "--seed=4"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["utterance"] for answer in answers] == [
+        "highlight 3",
+        "bold \u2028 é",
+    ]
+    assert all(len(answer["candidates"]) == 2 for answer in answers)
+
+
+def test_the_same_seed_gives_the_same_candidates(trained, capsys):
+    words = ["codefusion", "sample", "bold 7", f"--workdir={trained}", "--json"]
+    outputs = []
+    for seed in (1, 1, 2):
+        assert main.main([*words, f"--seed={seed}"]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["sample", " "], "empty"),
+        (["sample", "word " * 500], "tokens; expected at most"),
+        (["sample", "a", "--config.model.width=64"], "model.width"),
+        (["sample", "a", "--config.sampler.num_steps=0"], "sampler.num_steps"),
+        (["evaluate", "--split=tests"], "evaluation.split"),
+        (["evaluate", "--predictions=none.jsonl"], "none.jsonl"),
+    ],
+)
+def test_what_a_trained_model_cannot_do_is_one_line(words, part, trained, capsys):
+    code = main.main(["codefusion", *words, f"--workdir={trained}"])
+    error = capsys.readouterr().err
+    assert (code, error.count("\n")) == (1, 1)
+    assert part in error
+
+
+def test_a_long_utterance_is_cut_only_when_asked(trained, capsys):
+    words = ["sample", "word " * 500, f"--workdir={trained}", "--truncate"]
+    assert main.main(["codefusion", *words]) == 0
+    assert capsys.readouterr().out.startswith("word word")
