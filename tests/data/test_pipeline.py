@@ -237,13 +237,24 @@ def test_closing_an_iterator_ends_its_threads(mixed):
     assert threading.active_count() <= before
 
 
-def test_a_core_reads_more_than_five_thousand_rows_a_second(code, pairs):
-    batches = pipeline.mix([code, pairs], [0.75, 0.25], seed=0, batch_size=64)
-    iterator = batches.iterate(0)
+def rows_per_second(datasets, weights):
+    iterator = pipeline.mix(datasets, weights, seed=0, batch_size=64).iterate(0)
     next(iterator)
     start = time.process_time()
     take(iterator, 100)
-    assert 6400 / (time.process_time() - start) > 5000
+    return 6400 / (time.process_time() - start)
+
+
+def test_a_core_reads_more_than_five_thousand_rows_a_second(code, pairs):
+    assert rows_per_second([code, pairs], [0.75, 0.25]) > 5000
+
+
+def test_a_data_set_of_three_rows_is_read_as_fast(tokenizer):
+    few = pipeline.encode_pairs(
+        EXAMPLES[:3], tokenizer, source_length=S, target_length=L
+    )
+    dataset = pipeline.pair_dataset(few, source_length=S, target_length=L)
+    assert rows_per_second([dataset], [1.0]) > 5000
 
 
 @pytest.mark.parametrize(
