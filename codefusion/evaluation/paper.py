@@ -1,0 +1,63 @@
+"""Figures of the CodeFusion paper (Singh et al., EMNLP 2023), as far as known.
+
+Only figures that a readable source shows are here; every other cell stays blank. The
+source of each is a reader's structured notes on the paper, cross-checked against a
+published summary where that was possible; the paper's own tables were not read. The
+means of table 3 are worked out from its columns, that of Diffusion-LM from the stated
+difference of 33.8 points.
+"""
+
+SOURCE = (
+    "Singh et al., CodeFusion, EMNLP 2023, as quoted in readers' notes, means worked out "
+    "from them; a blank cell is a figure that no source at hand shows. The paper's "
+    "split and metrics may differ from ours in detail."
+)
+
+# table -> system -> (group, title) of the column -> figure as printed.
+FIGURES = {
+    "table1": {
+        "CodeFusion 75M": {
+            ("Python CodeBERTScore", "top-1"): 80.7,
+            ("Python CodeBERTScore", "top-5"): 90.3,
+            ("Bash template match", "top-5"): 72.0,
+            ("CF execution match", "top-5"): 78.5,
+        },
+        "GPT-3 175B": {
+            ("Python CodeBERTScore", "top-1"): 82.5,
+            ("Python CodeBERTScore", "top-5"): 85.8,
+        },
+        "CodeT5 770M": {
+            ("Bash template match", "top-5"): 70.5,
+            ("CF execution match", "top-5"): 75.8,
+        },
+        "T5": {},
+        "ChatGPT": {},
+        "StarCoder": {},
+        "CodeGen": {},
+        "Diffusion-LM": {},
+        "GENIE": {},
+    },
+    "table2": {
+        "CodeFusion 75M": {
+            ("distinct n-grams", "4"): 0.81,
+            ("between candidates", "edit distance"): 0.57,
+        },
+        "GPT-3 175B": {("between candidates", "edit distance"): 0.21},
+        "StarCoder": {("distinct n-grams", "4"): 0.61},
+    },
+    "table3": {
+        "CodeFusion 75M": {
+            ("valid top-1", "Python"): 67.6,
+            ("valid top-1", "Bash"): 73.4,
+            ("valid top-1", "CF"): 94.5,
+            ("valid top-1", "mean"): 78.5,
+        },
+        "GENIE": {
+            ("valid top-1", "Python"): 24.2,
+            ("valid top-1", "Bash"): 54.2,
+            ("valid top-1", "CF"): 78.6,
+            ("valid top-1", "mean"): 52.3,
+        },
+        "Diffusion-LM": {("valid top-1", "mean"): 44.7},
+    },
+}
