@@ -56,6 +56,8 @@ def end_texts(rng, first, last):
     middle = f" {values.filler(rng).lower()} "
     return [
         first + middle + last,
+        f"- {first}{middle}{last}",
+        f"{first}{middle}{last} -",
         first[:-1] + middle + last,
         first + middle + last[1:],
         first + middle.rstrip() + ".",
