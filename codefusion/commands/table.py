@@ -1,0 +1,117 @@
+"""`codefusion table`: trains and evaluates each row that lacks scores; renders them.
+
+A table's config file holds `TABLE`, a name in `evaluation.tables.TABLES`, and
+`sweep(add)`, which calls `add` once for each run:
+
+    add("cf_rules", file="configs/cf_rules.py", title="codefusion")
+
+Runs of one title share a line of the table, one data set each.
+"""
+
+import os
+import pathlib
+import runpy
+from typing import NamedTuple
+
+from absl import flags
+
+from codefusion import assemble, inference, main
+from codefusion.commands import evaluate, train
+from codefusion.evaluation import tables
+
+
+class Run(NamedTuple):
+    """One training run of a table.
+
+    Attributes:
+      name: of its folder in the table's work directory.
+      file: its config file, FILE[:arg].
+      title: of its line in the table.
+      beside: the paper's system under which the line stands, "" for the end.
+      changes: dotted key -> value, what differs from the file.
+      scores: a stored scores file to use in place of a run, or "".
+    """
+
+    name: str
+    file: str
+    title: str = "codefusion (ours)"
+    beside: str = "CodeFusion 75M"
+    changes: dict | None = None
+    scores: str = ""
+
+
+def define(flag_values):
+    """Adds the command's flags."""
+    flags.DEFINE_boolean(
+        "train",
+        True,
+        "Train rows that lack it; without, rows without scores stay blank.",
+        flag_values=flag_values,
+    )
+
+
+def run(call):
+    """Writes table.json, table.md and table.tex, and prints the Markdown."""
+    if not (call.config_file and call.flags.workdir):
+        raise ValueError("table needs --config=configs/tables/FILE and --workdir=DIR.")
+    name, runs = read_sweep(call.config_file)
+    found = [
+        (each, path)
+        for each in runs
+        if (path := scores_of(each, call.flags.workdir, training=call.flags.train))
+    ]
+    table = tables.build(name, entries(found))
+    written = tables.write_table(pathlib.Path(call.flags.workdir, "tables"), table)
+    print(tables.markdown(table))
+    print("\n".join(written))
+
+
+def read_sweep(config_file):
+    """Returns a table file's table name and its list of `Run`s."""
+    module = runpy.run_path(config_file.partition(":")[0])
+    missing = {"TABLE", "sweep"} - set(module)
+    if missing:
+        raise ValueError(
+            f"{config_file} lacks {', '.join(sorted(missing))}; expected TABLE, one of "
+            f"{', '.join(sorted(tables.TABLES))}, and sweep(add)."
+        )
+    runs = []
+    module["sweep"](lambda *args, **kwargs: runs.append(Run(*args, **kwargs)))
+    return module["TABLE"], runs
+
+
+def entries(found):
+    """Returns the lines of a table: (run, scores path) pairs put together by title."""
+    lines = {}
+    for each, path in found:
+        lines.setdefault((each.title, each.beside), []).append(str(path))
+    return [
+        tables.Entry(title, tuple(paths), beside)
+        for (title, beside), paths in lines.items()
+    ]
+
+
+def config_of(each):
+    """Returns the checked config of a run: its file under its changes."""
+    config = main.parse("table", [f"--config={each.file}"]).config
+    for key, value in (each.changes or {}).items():
+        config.update_from_flattened_dict({key: value})
+    return assemble.check(config)
+
+
+def scores_of(each, workdir, *, training):
+    """Returns the path of a run's scores, made if need be; None where it may not be."""
+    if each.scores:
+        return each.scores
+    config = config_of(each)
+    folder = os.path.join(workdir, each.name)
+    name = evaluate.run_name(assemble.dataset(config), config)
+    path = pathlib.Path(folder, "scores", f"{name}.json")
+    if path.is_file():
+        return path
+    if not training:
+        return None
+    train.train(config, folder)
+    model = inference.load(folder)
+    evaluate.write_scores(evaluate.write_predictions(model, config, folder), config)
+    return path
