@@ -43,7 +43,7 @@ def equal_texts(rng, texts):
 
 def part_texts(rng, texts):
     """Returns cells for rules on a part of the text, list of str."""
-    cells = [values.filler(rng) for _ in range(2)]
+    cells = [".", *(values.filler(rng) for _ in range(2))]
     for text in texts:
         word = values.filler(rng).lower()
         cells += [text, text[:-1], text[1:]]
