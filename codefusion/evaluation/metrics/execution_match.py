@@ -3,7 +3,7 @@
 Both rules run on the row's table. Where that says little, because the table is only a
 header, lacks a column that the gold rule names, or the gold rule formats none or all of
 its cells, they must agree on probe cells made from the constants of both rules too.
-A gold rule that is no rule (7 of the 890 released rows) is compared as text, without
+A gold rule that is no rule (8 of the 890 released rows) is compared as text, without
 regard to case and spaces.
 """
 
