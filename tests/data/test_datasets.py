@@ -188,6 +188,23 @@ def test_generated_examples_are_made_on_demand_and_are_always_the_same():
         train[10**9]
 
 
+def test_generated_examples_can_be_written_as_array_record(tmp_path):
+    import tensorflow_datasets as tfds
+
+    build = prepare.builder_class("generated")
+    config = build.Config(name="small", size=7, held_out_size=3, seed=2)
+    builder = build(config=config, data_dir=tmp_path, file_format="array_record")
+    builder.download_and_prepare()
+    stored = tfds.builder_from_directory(str(builder.data_dir))
+    dataset = DATASETS["generated"](size=7, held_out_size=3, seed=2)
+    for split in SPLITS:
+        found = [
+            rows.Example(**{k: v.decode() for k, v in record.items()})
+            for record in stored.as_data_source(split=split)
+        ]
+        assert found == list(dataset.examples(split))
+
+
 def test_generated_splits_share_no_rule():
     dataset = DATASETS["generated"](size=3000, held_out_size=500)
     codes = {s: {e.code for e in dataset.examples(s)} for s in SPLITS}

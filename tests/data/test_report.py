@@ -20,8 +20,8 @@ class Small:
             "validation": [],
             "test": [
                 self.row("3", "list", "ls", repairs=("mended",)),
-                self.row("4", "list", "rm"),
-                self.row("5", "new", "ls"),
+                self.row("4", "list", "date +%s"),
+                self.row("5", "new", "rm"),
                 self.bad("6", "test[3].Code"),
             ],
         }
@@ -56,7 +56,7 @@ class Letters:
 def test_counts_faults_and_overlap():
     found = report.describe(Small())
     test = found["splits"]["test"]
-    assert (test["rows"], test["examples"], test["distinct_code"]) == (4, 3, 2)
+    assert (test["rows"], test["examples"], test["distinct_code"]) == (4, 3, 3)
     assert test["quarantined"] == {"Code: bad": 1}
     assert test["repaired"] == {"mended": 1}
     seen = {"rows": 3, "code": 2, "utterance": 2, "both": 1}

@@ -75,9 +75,13 @@ def key(name):
 
 
 def source_code(name):
-    """Returns the concatenated source of a data set's package, bytes."""
-    folder = pathlib.Path(module(name).__file__).parent
-    return b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))
+    """Returns the source of a data set's package less its tfds builder, bytes.
+
+    It decides which rows there are; the builder only how they are stored.
+    """
+    paths = sorted(pathlib.Path(module(name).__file__).parent.glob("*.py"))
+    paths = [path for path in paths if not path.stem.endswith("_dataset_builder")]
+    return b"".join(path.read_bytes() for path in paths)
 
 
 @functools.lru_cache(maxsize=16)
