@@ -167,6 +167,8 @@ def _count(reasons):
 
 
 def _split_lines(split, facts):
+    if not facts["rows"]:
+        return [f"  {split}: no rows"]
     lines = [
         f"  {split}: {facts['rows']:,} rows, {facts['examples']:,} used, "
         f"{sum(facts['quarantined'].values()):,} set aside, "
@@ -181,7 +183,8 @@ def _split_lines(split, facts):
         ("source_tokens", "utterance, tokens with end"),
         ("target_tokens", "code, tokens with end"),
     ):
-        if facts.get(key):
+        # A code corpus has no utterances, so their lengths say nothing.
+        if any(facts.get(key, {}).values()):
             spread = ", ".join(f"{p} {n:,}" for p, n in facts[key].items())
             lines.append(f"    {label}: {spread}")
     if "too_long" in facts:

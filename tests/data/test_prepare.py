@@ -5,10 +5,12 @@ import json
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
 import pytest
 
-from codefusion.data import rows
+from codefusion.data import datasets, rows
 from codefusion.data.builders import bash_corpus, nl2bash, prepare, sources
 
 BENCHMARK = {
@@ -79,6 +81,20 @@ def test_the_second_time_nothing_is_prepared(folder, monkeypatch):
 def test_once_prepared_neither_folder_nor_network_is_needed(folder):
     first = prepare.load("nl2bash", folder)
     assert prepare.load("nl2bash", None) == first
+
+
+def test_no_folder_and_no_network_is_one_line_with_both_remedies(monkeypatch, tmp_path):
+    def refuse(url, timeout):
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setenv("CODEFUSION_CACHE", str(tmp_path))
+    monkeypatch.delenv("CODEFUSION_DATA", raising=False)
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    with pytest.raises(ValueError) as caught:
+        datasets.DATASETS["conala"]().examples("train")
+    for part in ("CODEFUSION_DATA", "connect to a network", "no route to host"):
+        assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_altered_file_is_noticed_although_the_data_is_prepared(folder):
