@@ -63,7 +63,7 @@ def render(finding):
     """Returns a finding as rich Text of one or two lines."""
     text = Text.assemble(
         (f"{finding.state:5}", _STYLES[finding.state]),
-        f"  {finding.what:22} {finding.found}",
+        f"  {finding.what:26} {finding.found}",
     )
     return text.append(f"\n       run: {finding.remedy}") if finding.remedy else text
 
@@ -80,7 +80,8 @@ def find_packages(distribution):
     except metadata.PackageNotFoundError:
         remedy = "python -m pip install -e ."
         return [Finding("wrong", distribution, "not installed", remedy)]
-    return [_find_package(requirement) for requirement in requirements]
+    # jax[tpu] and jax[cuda] say nothing by their version: see the devices.
+    return [_find_package(line) for line in requirements if "[" not in line]
 
 
 def _find_package(requirement):

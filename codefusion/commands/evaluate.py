@@ -9,7 +9,7 @@ from rich.table import Table
 
 from codefusion import assemble
 from codefusion import config as configs
-from codefusion.commands import trained
+from codefusion.commands import train, trained
 from codefusion.commands.waiting import Waiting
 from codefusion.evaluation import predict, score
 
@@ -113,10 +113,7 @@ def run_name(dataset, config):
 
 def header(model, config, dataset):
     """Returns the provenance that heads a predictions file, a dict."""
-    named = configs.validate(config)
-    if "data_dir" in named.data:
-        del named.data["data_dir"]  # where a machine keeps its files is no setting
-    plain = named.to_dict()
+    plain = train.portable(config).to_dict()
     return {
         "dataset": dataset.name,
         "split": config.evaluation.split,

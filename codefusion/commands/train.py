@@ -1,0 +1,149 @@
+"""`codefusion train`: tokenizer, pre-training, fine-tuning; run again, it resumes."""
+
+import os
+import pathlib
+import sys
+
+from absl import flags
+
+from codefusion import assemble, checkpoints, inference
+from codefusion import config as configs
+from codefusion.data.tokenizer import Tokenizer
+from codefusion.evaluation import metrics, predict
+from codefusion.training import loop, resuming
+
+_VALIDATION_ROWS = 100  # enough to see a trend; scores come from `evaluate`
+
+
+def define(flag_values):
+    """Adds the command's flags."""
+    flags.DEFINE_string(
+        "data_dir",
+        None,
+        "Folder of the data files; without it CODEFUSION_DATA, else a download.",
+        flag_values=flag_values,
+    )
+
+
+def run(call):
+    """Trains the call's config in its work directory."""
+    if not call.flags.workdir:
+        raise ValueError("train needs --workdir=DIR, the folder to write to.")
+    if call.config is None:
+        raise ValueError("train needs --config=FILE, such as configs/quickstart.py.")
+    chosen = configs.validate(call.config)
+    if call.flags.data_dir:
+        chosen.data.data_dir = call.flags.data_dir
+    workdir = call.flags.workdir
+    state = train(assemble.check(chosen), workdir)
+    print(f"Trained {int(state.step)} steps in {workdir}.", file=sys.stderr)
+
+
+def train(config, workdir):
+    """Returns the last TrainState of a config, trained or resumed in a folder.
+
+    Args:
+      config: a checked config.
+      workdir: gets config.json, config_diff.txt, tokenizer.model, metrics and
+        checkpoints.
+    """
+    section = config.training
+    saver = checkpoints.Checkpoints(
+        workdir,
+        max_to_keep=section.max_to_keep,
+        every_steps=section.checkpoint_every,
+        every_minutes=section.checkpoint_minutes,
+    )
+    saver.prepare()
+    tokenizer = prepare(config, workdir, resuming_run=bool(saver.steps()))
+    parts = assemble.parts(config, tokenizer.vocab_size)
+    evaluators = [evaluator(config, tokenizer, parts)] if section.eval_every else []
+    return loop.train(
+        assemble.stages(config, tokenizer, parts),
+        assemble.init_params(config, parts.model),
+        workdir=workdir,
+        seed=config.seed,
+        checkpoints=saver,
+        config=portable(config).to_dict(),
+        tokenizer_hash=tokenizer.content_hash,
+        evaluators=evaluators,
+        eval_every=section.eval_every,
+        log_every=section.log_every,
+    )
+
+
+def prepare(config, workdir, *, resuming_run):
+    """Returns the run's tokenizer; writes it and the config where the run is new.
+
+    Args:
+      config: a checked config.
+      workdir: the work directory; it exists.
+      resuming_run: whether the folder holds checkpoints, which must be of this config.
+    """
+    folder = pathlib.Path(workdir)
+    if resuming_run:
+        check_same_run(folder / "config.json", config)
+        tokenizer = Tokenizer.load(folder / "tokenizer.model")
+    else:
+        tokenizer = assemble.train_tokenizer(config)
+        tokenizer.save(folder / "tokenizer.model")
+    changes = configs.diff_text(configs.base(), config)
+    predict.write_whole(folder / "config.json", configs.to_json(config))
+    predict.write_whole(folder / "config_diff.txt", changes)
+    return tokenizer
+
+
+def check_same_run(path, config):
+    """Raises ValueError, with the difference, where saved config and config differ."""
+    if not path.is_file():
+        raise ValueError(
+            f"{path} is missing beside checkpoints; expected the config they are of. "
+            "Set another --workdir."
+        )
+    saved = configs.from_json(path.read_text(encoding="utf-8"))
+    resuming.check_same_run(
+        resuming.identify((), seed=saved.seed, config=portable(saved).to_dict()),
+        resuming.identify((), seed=config.seed, config=portable(config).to_dict()),
+        workdir=os.fspath(path.parent),
+    )
+
+
+def portable(config):
+    """Returns a config without where this machine keeps its data files."""
+    copied = configs.validate(config)
+    if "data_dir" in copied.data:
+        del copied.data["data_dir"]
+    return copied
+
+
+def evaluator(config, tokenizer, parts):
+    """Returns `(step, state) -> {name: mean}` over validation rows, first candidates.
+
+    Args:
+      config: a checked config.
+      tokenizer: the run's tokenizer.
+      parts: its assembled parts.
+    """
+    dataset = assemble.dataset(config)
+    rows = predict.choose_rows(dataset.examples("validation"), _VALIDATION_ROWS)
+    chosen = metrics.choose(dataset.language, config.evaluation.metrics)
+    ready = [each for each in chosen if not getattr(each, "unavailable", "")]
+
+    def evaluate(step, state):
+        model = inference.Generator(config, tokenizer, parts, state.ema_params, step)
+        answers = model.generate(
+            [row.utterance for row in rows],
+            num_candidates=1,
+            seed=config.evaluation.seed,
+            truncate=True,
+        )
+        return {
+            f"validation_{metric.name}": sum(
+                metric.score(answer[0].text, row)
+                for answer, row in zip(answers, rows, strict=True)
+            )
+            / max(len(rows), 1)
+            for metric in ready
+        }
+
+    return evaluate
