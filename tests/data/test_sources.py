@@ -98,10 +98,11 @@ def test_a_damaged_download_cache_is_noticed(server):
         sources.read(source)
 
 
-def test_line_ends_are_turned_where_the_pinned_file_has_unix_ones(server):
+@pytest.mark.parametrize("upstream", [b"a\r\nb\r\n", b"a\r\nb", b"a\nb\n"])
+def test_line_ends_are_turned_where_the_pinned_file_has_unix_ones(server, upstream):
     folder, address = server
-    (folder / "rows.json").write_bytes(CONTENT)
-    plain = CONTENT.replace(b"\r\n", b"\n")
+    (folder / "rows.json").write_bytes(upstream)
+    plain = b"a\nb\n"
     source = source_of(plain, url=f"{address}/rows.json", unix_newlines=True)
     assert sources.read(source) == plain
 

@@ -26,7 +26,7 @@ class Source:
       path: the file in a data folder; `path` + ".gz" is accepted too.
       url: where to download it.
       sha256: of the uncompressed content, hex.
-      unix_newlines: the pinned content is upstream's with CRLF turned to LF.
+      unix_newlines: the pinned content is upstream's with LF for CRLF and at the end.
     """
 
     path: str
@@ -44,7 +44,7 @@ def github(repository, commit, upstream_path, *, path, sha256, unix_newlines=Fal
       upstream_path: the file in the repository.
       path: the file in a data folder.
       sha256: of the uncompressed content, hex.
-      unix_newlines: the pinned content is upstream's with CRLF turned to LF.
+      unix_newlines: the pinned content is upstream's with LF for CRLF and at the end.
     """
     place = urllib.parse.quote(upstream_path)
     url = f"https://raw.githubusercontent.com/{repository}/{commit}/{place}"
@@ -143,7 +143,7 @@ def _download(source):
             f"{source.path}(.gz), or connect to a network that reaches {source.url}"
         ) from None
     if source.unix_newlines:
-        data = data.replace(b"\r\n", b"\n")
+        data = data.replace(b"\r\n", b"\n").rstrip(b"\n") + b"\n"
     return _check(source, data, where=source.url)
 
 
