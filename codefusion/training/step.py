@@ -77,8 +77,9 @@ def make_train_step(
     """Returns the compiled step `(state, batch, key) -> (state, metrics)`.
 
     `key` is the run's key: what step n draws comes from `fold_in(key, n)`, so that it
-    depends on the seed and the step alone. A loss or gradient that is not finite
-    leaves the state as it was, `step` included, and sets `metrics["finite"]` to False.
+    depends on the seed and the step alone. A loss, gradient or update that is
+    not finite leaves the state as it was, `step` included, and sets
+    `metrics["finite"]` to False.
     The state is donated: use the returned one.
 
     Args:
@@ -88,8 +89,8 @@ def make_train_step(
       first_step: value of `state.step` when the stage starts.
 
     Returns:
-      A jitted function; its metrics are the parts, `loss`, `grad_norm` and
-      `learning_rate`, float32[], and `finite`, bool[].
+      A jitted function; its metrics are `loss` and its parts, `grad_norm`,
+      `update_norm` and `learning_rate`, float32[], and `finite`, bool[].
     """
 
     def train_step(state, batch, key):
@@ -104,13 +105,14 @@ def make_train_step(
         decay = ema_decay_at(state.step - first_step, decay=ema_decay)
         ema_params = average(state.ema_params, params, decay=decay)
 
-        grad_norm = optax.tree.norm(grads)
-        finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+        norms = dict(grad_norm=optax.tree.norm(grads))
+        norms["update_norm"] = optax.tree.norm(updates)
+        finite = jnp.isfinite(jnp.stack([loss, *norms.values()])).all()
         updated = TrainState(state.step + 1, params, ema_params, opt_state)
         new_state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), updated, state)
         learning_rate = optimizer.learning_rate(state.step - first_step)
-        metrics = dict(loss=loss, grad_norm=grad_norm, learning_rate=learning_rate)
-        return new_state, {**parts, **metrics, "finite": finite}
+        metrics = {"loss": loss, **parts, **norms, "learning_rate": learning_rate}
+        return new_state, {**metrics, "finite": finite}
 
     return jax.jit(train_step, donate_argnums=0)
 
