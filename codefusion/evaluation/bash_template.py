@@ -78,7 +78,7 @@ _WRAPPERS = {
 
 @functools.lru_cache(maxsize=32_768)
 def template(text, *, loose):
-    """Returns the template of a command, or None if it does not parse.
+    """Returns the template of a command, or None if it does not parse or is empty.
 
     Args:
       text: a Bash command, str.
@@ -93,7 +93,7 @@ def template(text, *, loose):
     if tree.root_node.has_error or not syntax.is_shallow(tree):
         return None
     try:
-        return " ".join(_tokens(tree.root_node, loose))
+        return " ".join(_tokens(tree.root_node, loose)) or None
     except RecursionError:  # a chain such as `sudo sudo sudo ...`, flat in the tree
         return None
 

@@ -8,8 +8,8 @@ difference of 33.8 points.
 """
 
 SOURCE = (
-    "Singh et al., CodeFusion, EMNLP 2023, as quoted in readers' notes, means worked out "
-    "from them; a blank cell is a figure that no source at hand shows. The paper's "
+    "Singh et al., CodeFusion, EMNLP 2023, as quoted in readers' notes, means worked "
+    "out from them; a blank cell is a figure that no source at hand shows. The paper's "
     "split and metrics may differ from ours in detail."
 )
 

@@ -1,8 +1,8 @@
 """The metrics. Each scores one candidate against its row, in [0, 1], higher better.
 
 A metric is a frozen dataclass with `name`, `languages` (None for any) and
-`score(prediction, example) -> float`; with a field `language` it is told which one it
-scores. One that may lack something it needs has `unavailable`, which says what. A new
+`score(prediction, example) -> float`; one with a field `language` or `embed` is told
+it. One that may lack something it needs has `unavailable`, which says what. A new
 metric is a file here and a line in METRICS.
 """
 
@@ -34,12 +34,14 @@ METRICS = {
 }
 
 
-def choose(language, names=()):
+def choose(language, names=(), *, embed=None):
     """Returns the metrics that apply to a language, list.
 
     Args:
       language: "cf", "bash" or "python".
       names: keys of METRICS to keep, all if empty; those of other languages go.
+      embed: token embeddings of a text for `codebert_score`, str -> float[T, D], or
+        None where there is no such model.
 
     Returns:
       Metric objects in the order of `names`, or of METRICS.
@@ -51,15 +53,16 @@ def choose(language, names=()):
         )
     classes = [METRICS[name] for name in names or METRICS]
     return [
-        _build(metric, language)
+        _build(metric, language=language, embed=embed)
         for metric in classes
         if metric.languages is None or language in metric.languages
     ]
 
 
-def _build(metric, language):
-    told = any(field.name == "language" for field in dataclasses.fields(metric))
-    return metric(language=language) if told else metric()
+def _build(metric, **given):
+    """Returns a metric, told those of the given values that it has a field for."""
+    fields = {field.name for field in dataclasses.fields(metric)}
+    return metric(**{key: given[key] for key in fields & set(given)})
 
 
 __all__ = ["METRICS", "Diversity", "choose"]

@@ -1,0 +1,133 @@
+"""A predictions file comes back as it was written, or says where it is wrong."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codefusion.evaluation import predict
+from codefusion.evaluation.predict import read_predictions, write_predictions
+
+ROW = {"id": "a", "candidates": ["ls", "pwd"], "log_probs": [-1.5, -2.0]}
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_file_comes_back_as_it_was_written(tmp_path, header, toy_rows):
+    path = tmp_path / "deep" / "predictions.jsonl"
+    write_predictions(path, header, toy_rows)
+    found, rows = read_predictions(path)
+    assert found == {"format": 1, **header}
+    assert rows == toy_rows
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\u2028\n\r\0", "é", ""])
+def test_any_candidate_survives(tmp_path, header, text):
+    path = tmp_path / "p.jsonl"
+    write_predictions(path, header, [ROW | {"candidates": [text, text]}])
+    assert read_predictions(path)[1][0]["candidates"] == [text, text]
+
+
+def test_a_log_probability_that_is_not_finite_is_null_and_reads_as_minus_infinity(
+    tmp_path, header
+):
+    path = tmp_path / "p.jsonl"
+    write_predictions(path, header, [ROW | {"log_probs": [-math.inf, math.nan]}])
+    assert lines_of(path)[1]["log_probs"] == [None, None]
+    assert read_predictions(path)[1][0]["log_probs"] == [-math.inf, -math.inf]
+
+
+def test_nothing_of_the_benchmark_but_its_ids_is_written(tmp_path, header):
+    path = tmp_path / "p.jsonl"
+    write_predictions(path, header, [ROW | {"utterance": "secret", "code": "secret"}])
+    assert set(lines_of(path)[1]) == {"id", "candidates", "log_probs"}
+
+
+def test_a_failed_write_leaves_the_older_file(tmp_path, header):
+    path = tmp_path / "p.jsonl"
+    write_predictions(path, header, [ROW])
+    before = path.read_bytes()
+    with pytest.raises(ValueError):
+        write_predictions(path, header, [ROW, ROW | {"candidates": "ls"}])
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["p.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"id": 3}, ":2: id: is 3"),
+        ({"candidates": []}, ":2: candidates: "),
+        ({"candidates": ["a", 1]}, ":2: candidates: "),
+        ({"log_probs": [-1.0]}, ":2: log_probs: 1 values for 2"),
+        ({"log_probs": ["x", "y"]}, ":2: log_probs: "),
+        ({"log_probs": [True, False]}, ":2: log_probs: "),
+        ({"log_probs": None}, ":2: log_probs: "),
+    ],
+)
+def test_a_bad_row_is_named_by_line_and_field(tmp_path, header, change, reason):
+    path = tmp_path / "p.jsonl"
+    lines = [{"format": 1, **header}, ROW | change]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(ValueError, match=reason):
+        read_predictions(path)
+
+
+@pytest.mark.parametrize("key", sorted(predict.HEADER_FIELDS))
+def test_a_header_without_a_field_is_refused_by_name(tmp_path, header, key):
+    del header[key]
+    with pytest.raises(ValueError, match=f"{key}: is None; expected"):
+        write_predictions(tmp_path / "p.jsonl", header, [ROW])
+
+
+def test_a_repeated_id_is_refused(tmp_path, header):
+    write_predictions(tmp_path / "p.jsonl", header, [ROW, ROW])
+    with pytest.raises(ValueError, match=":3: id: 'a' occurs twice"):
+        read_predictions(tmp_path / "p.jsonl")
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("", "the file is empty"),
+        ("{", ":1: not JSON"),
+        ("[1]", ":1: expected a JSON object"),
+        ('{"format": 9}', ":1: format: is 9; expected 1"),
+        ("[" * 10**5, ":1: not JSON"),
+    ],
+)
+def test_what_is_no_predictions_file_is_refused(tmp_path, text, reason):
+    path = tmp_path / "p.jsonl"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=reason):
+        read_predictions(path)
+
+
+@given(st.integers(0, 50), st.integers(0, 60))
+def test_chosen_rows_are_spread_over_the_split_in_order(size, max_rows):
+    rows = predict.choose_rows(range(size), max_rows)
+    assert rows == sorted(set(rows))
+    assert len(rows) == (min(size, max_rows) if max_rows else size)
+    gaps = [b - a for a, b in zip(rows, rows[1:], strict=False)]
+    assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+def test_fewer_than_no_rows_is_refused():
+    with pytest.raises(ValueError, match="evaluation.max_rows is -1"):
+        predict.choose_rows([], -1)
+
+
+def test_predict_asks_once_with_the_utterances_in_order(example):
+    asked = []
+
+    def generate(utterances):
+        asked.append(utterances)
+        return [(["x"], [-1.0])] * len(utterances)
+
+    rows = predict.predict([example("ls", "1"), example("pwd", "2")], generate)
+    assert asked == [["do it", "do it"]]
+    assert [row["id"] for row in rows] == ["1", "2"]
