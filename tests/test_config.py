@@ -10,16 +10,14 @@ from codefusion import checks, config
 class Ddim:
     num_steps: int
     eta: float = 0.0
-    spacing: str = "uniform"
-    guidance: float = 1.0
-    temperature: float = 1.0
+    spacing: str = "time"
 
 
 @dataclasses.dataclass(frozen=True)
 class Ddpm:
     num_steps: int
     vocab_size: int
-    spacing: str = "uniform"
+    spacing: str = "time"
     clip: float | None = None
 
 
@@ -73,12 +71,12 @@ def test_each_base_is_a_fresh_one():
         ({"model.dropout": 1.0}, ["model.dropout", "1.0", "less than 1"]),
         ({"model.num_heads": 3}, ["model.width", "128", "model.num_heads", "3"]),
         ({"sampler.eta": float("nan")}, ["sampler.eta", "nan", "finite"]),
-        ({"sampler.guidance": None}, ["sampler.guidance", "None", "number"]),
+        ({"inference.guidance": None}, ["inference.guidance", "None", "number"]),
         ({"sampler.name": "dim"}, ["sampler.name", "'dim'", "ddim, ddpm"]),
         ({"sampler.name": 3}, ["sampler.name", "3", "string"]),
         ({"sampler.name": ...}, ["sampler.name", "missing"]),
         ({"sampler.name": "ddpm"}, ["sampler.eta", "0.0", "'ddpm' ignores it"]),
-        ({"sampler.guidence": 2.0}, ["sampler.guidence", "sampler.guidance"]),
+        ({"sampler.spacin": "time"}, ["sampler.spacin", "sampler.spacing"]),
         ({"sampler": {"name": "ddim"}}, ["sampler.num_steps", "missing"]),
         (
             {"sampler": {"name": "ddpm", "num_steps": 2, "vocab_size": 9}},

@@ -12,6 +12,7 @@ from codefusion import config as configs
 from codefusion.commands import train, trained
 from codefusion.commands.waiting import Waiting
 from codefusion.evaluation import predict, score
+from codefusion.training.compile_cache import compile_cache
 
 
 def define(flag_values):
@@ -41,7 +42,8 @@ def run(call):
     else:
         model = trained.load(call, "evaluate")
         config = evaluation_config(model.config, call.flags)
-        path = write_predictions(model, config, call.flags.workdir)
+        with compile_cache(call.flags.workdir):
+            path = write_predictions(model, config, call.flags.workdir)
         scores = write_scores(path, config)
     show(Console(soft_wrap=True, highlight=False), scores)
 
@@ -108,7 +110,7 @@ def run_name(dataset, config):
     rows = f"-{chosen.max_rows}rows" if chosen.max_rows else ""
     steps = f"{sampler.name}{sampler.num_steps}"
     parts = (dataset.name, dataset.scheme, chosen.split, steps, f"seed{chosen.seed}")
-    return "-".join(parts) + rows
+    return "-".join(dict.fromkeys(parts)) + rows  # generated is its own scheme
 
 
 def header(model, config, dataset):
@@ -175,21 +177,22 @@ def show(console, scores):
     )
     columns = list(next(iter(scores["metrics"].values()), {}))
     for name in ("metric", *columns):
-        table.add_column(name)
+        table.add_column(name if name == "metric" else f"{name}, %")
     for name, tops in scores["metrics"].items():
-        table.add_row(name, *(percent(tops[column]) for column in columns))
+        table.add_row(name, *(interval(tops[column], scale=100) for column in columns))
     console.print(table)
     for name, reason in scores["unavailable"].items():
         console.print(f"{name}: {reason}")
     seen, diversity = scores["seen_in_training"], scores["diversity"]
-    console.print(f"references seen in training: {percent(seen)}")
+    console.print(f"references seen in training: {interval(seen, scale=100)} %")
     for part, summary in diversity.items():
-        console.print(f"diversity, {part}: {percent(summary)}")
+        console.print(f"{part}: {interval(summary, digits=2)}")
 
 
-def percent(summary):
-    """Returns "mean [low, high]" of a summary in per cent, "-" without rows."""
+def interval(summary, *, scale=1.0, digits=1):
+    """Returns "mean [low, high]" of a summary as text, "-" without rows."""
     if summary["mean"] is None:
         return "-"
-    mean, low, high = (100 * summary[key] for key in ("mean", "low", "high"))
-    return f"{mean:.1f} [{low:.1f}, {high:.1f}]"
+    numbers = (scale * summary[key] for key in ("mean", "low", "high"))
+    mean, low, high = (f"{number:.{digits}f}" for number in numbers)
+    return f"{mean} [{low}, {high}]"

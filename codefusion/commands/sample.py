@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from codefusion.commands import denoising, trained
+from codefusion.training.compile_cache import compile_cache
 
 
 def define(flag_values):
@@ -38,19 +39,25 @@ def run(call):
     """Prints the candidates of every utterance; returns nothing."""
     utterances = read_utterances(call.words, sys.stdin.buffer)
     model = trained.load(call, "sample")
+    with compile_cache(call.flags.workdir):
+        answer(model, utterances, call.flags)
+
+
+def answer(model, utterances, options):
+    """Prints what a Generator answers to each utterance under the command's flags."""
     answers = model.generate(
         utterances,
-        num_candidates=call.flags.num_candidates,
-        steps=call.flags.steps,
-        seed=call.flags.seed,
-        truncate=call.flags.truncate,
-        guidance=call.flags.guidance,
+        num_candidates=options.num_candidates,
+        steps=options.steps,
+        seed=options.seed,
+        truncate=options.truncate,
+        guidance=options.guidance,
     )
     console = Console(soft_wrap=True, highlight=False)
     for utterance, candidates in zip(utterances, answers, strict=True):
-        frames = list(_frames(model, utterance, call.flags))
-        if call.flags.json:
-            print(as_json(utterance, candidates, frames, seed=call.flags.seed))
+        frames = list(_frames(model, utterance, options))
+        if options.json:
+            print(as_json(utterance, candidates, frames, seed=options.seed))
         else:
             show(console, utterance, candidates, frames)
 
