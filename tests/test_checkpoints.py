@@ -1,0 +1,280 @@
+import json
+import logging
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from codefusion.checkpoints import CheckpointError, Checkpoints
+
+
+def make_state(step):
+    kernel = jax.random.normal(jax.random.key(step), (16, 32))
+    return {
+        "step": jnp.asarray(step, jnp.int32),
+        "params": {"kernel": kernel, "half": kernel.astype(jnp.bfloat16)},
+        "moments": (kernel**2, jnp.asarray(step, jnp.int32)),
+    }
+
+
+def assert_bit_identical(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert x.dtype == y.dtype and x.shape == y.shape
+        assert np.asarray(x).tobytes() == np.asarray(y).tobytes()
+
+
+def like():
+    return jax.eval_shape(lambda: make_state(0))
+
+
+def data_files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Checkpoints of steps 10 and 20, as a new process would find them."""
+    checkpoints = Checkpoints(tmp_path, max_to_keep=2)
+    for step in (10, 20):
+        checkpoints.save(step, make_state(step), {"note": step})
+    return Checkpoints(tmp_path, max_to_keep=2)
+
+
+def test_what_is_restored_is_what_was_saved(saved):
+    assert saved.latest() == 20
+    assert_bit_identical(saved.restore(20, like()), make_state(20))
+    assert_bit_identical(saved.restore(10, like()), make_state(10))
+    assert saved.extra(20) == {"note": 20}
+
+
+def test_a_part_is_restored_alone(saved):
+    part = {"params": like()["params"]}
+    assert_bit_identical(saved.restore(20, part), {"params": make_state(20)["params"]})
+
+
+def test_without_checkpoints_there_is_no_latest(tmp_path):
+    assert Checkpoints(tmp_path).latest() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_newest_steps_are_kept(saved):
+    for step in (30, 40):
+        saved.save(step, make_state(step))
+    assert saved.steps() == [30, 40]
+
+
+def test_a_step_beyond_the_one_saved_was_broken_and_goes(saved):
+    saved.save(15, make_state(15))
+    assert saved.steps() == [10, 15]
+    assert Checkpoints(saved.workdir).latest() == 15
+
+
+def test_a_broken_step_is_replaced_when_it_is_reached_again(saved):
+    (saved.folder / "20" / "extra.json").write_text("{}")
+    assert saved.latest() == 10
+    saved.save(20, make_state(20), {"note": "again"})
+    again = Checkpoints(saved.workdir)
+    assert again.latest() == 20
+    assert again.extra(20) == {"note": "again"}
+
+
+def flip_bit(path, rng):
+    data = bytearray(path.read_bytes())
+    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+
+
+def truncate(path, rng):
+    path.write_bytes(path.read_bytes()[: rng.randrange(path.stat().st_size)])
+
+
+def blank(path, rng):
+    path.write_bytes(b"\0" * path.stat().st_size)
+
+
+def delete(path, rng):
+    path.unlink()
+
+
+@pytest.mark.parametrize("damage", [flip_bit, truncate, blank, delete])
+def test_damage_to_any_file_is_named_and_the_step_before_is_used(saved, damage, caplog):
+    rng = random.Random(0)
+    good = saved.folder.parent / "good"
+    shutil.copytree(saved.folder / "20", good)
+    for path in data_files(saved.folder / "20"):
+        relative = path.relative_to(saved.folder / "20").as_posix()
+        damage(path, rng)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            step = Checkpoints(saved.workdir).latest()
+        assert step == 10, f"{damage.__name__} of {relative} went unnoticed"
+        assert "Checkpoint 20" in caplog.text and relative in caplog.text
+        assert "step 10" in caplog.text
+        shutil.rmtree(saved.folder / "20")
+        shutil.copytree(good, saved.folder / "20")
+    assert Checkpoints(saved.workdir).latest() == 20
+
+
+@pytest.mark.slow
+def test_a_thousand_random_damages_restore_no_wrong_number(saved):
+    rng = random.Random(1)
+    good = saved.folder.parent / "good"
+    shutil.copytree(saved.folder / "20", good)
+    for _ in range(1000):
+        path = rng.choice(data_files(saved.folder / "20"))
+        rng.choice([flip_bit, truncate, blank, delete])(path, rng)
+        checkpoints = Checkpoints(saved.workdir)
+        step = checkpoints.latest()
+        if step == 20:  # a flip between two tokens of the manifest changes nothing
+            assert_bit_identical(checkpoints.restore(20, like()), make_state(20))
+            assert path.name == "manifest.json"
+        shutil.rmtree(saved.folder / "20")
+        shutil.copytree(good, saved.folder / "20")
+
+
+def test_a_stray_file_is_noticed(saved):
+    (saved.folder / "20" / "state" / "stray").write_text("x")
+    assert "state/stray is not in the manifest" in saved.fault(20)
+
+
+def test_when_none_is_intact_each_is_named_and_nothing_starts_anew(saved):
+    for step in (10, 20):
+        (saved.folder / str(step) / "manifest.json").unlink()
+    with pytest.raises(CheckpointError, match="Checkpoint 20.*Checkpoint 10"):
+        saved.latest()
+
+
+def test_a_broken_step_asked_for_by_number_is_refused(saved):
+    delete(saved.folder / "20" / "extra.json", None)
+    with pytest.raises(CheckpointError, match="extra.json is missing"):
+        saved.restore(20, like())
+
+
+def test_a_model_of_another_shape_is_refused_by_the_name_of_the_leaf(saved):
+    wrong = like()
+    wrong["params"]["kernel"] = jax.ShapeDtypeStruct((16, 33), jnp.float32)
+    with pytest.raises(CheckpointError, match=r"\[16, 32\] for params/kernel.*33"):
+        saved.restore(20, wrong)
+    wrong["params"] = {"missing": wrong["params"]["half"]}
+    with pytest.raises(CheckpointError, match="has nothing for params/missing"):
+        saved.restore(20, wrong)
+
+
+def test_an_unfinished_save_is_no_checkpoint_and_is_cleared(saved):
+    shutil.copytree(saved.folder / "20", saved.folder / "unfinished.30")
+    assert saved.latest() == 20
+    saved.save(40, make_state(40))
+    assert sorted(path.name for path in saved.folder.iterdir()) == ["20", "40"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_failure_at_any_call_of_a_save_leaves_an_intact_step(
+    saved, monkeypatch, call
+):
+    real, calls = getattr(os, call), []
+
+    def failing(*args, **options):
+        calls.append(args)
+        if len(calls) == failing.at:
+            raise OSError(5, "Input/output error")
+        return real(*args, **options)
+
+    failing.at = 0
+    monkeypatch.setattr(os, call, failing)
+    saved.save(30, make_state(30))
+    num_calls = len(calls)
+    assert num_calls > 0
+    for at in range(1, num_calls + 1):
+        calls.clear()
+        failing.at = at
+        with pytest.raises(CheckpointError, match="Checkpoint 40.*Input/output error"):
+            saved.save(40, make_state(40))
+        found = Checkpoints(saved.workdir)
+        step = found.latest()
+        assert_bit_identical(found.restore(step, like()), make_state(step))
+        shutil.rmtree(saved.folder / "40", ignore_errors=True)
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_before_training(tmp_path):
+    # A file in the way: root may write where the mode forbids it.
+    (tmp_path / "checkpoints").write_text("in the way")
+    checkpoints = Checkpoints(tmp_path)
+    with pytest.raises(CheckpointError, match="cannot be written to .*--workdir"):
+        checkpoints.prepare()
+    with pytest.raises(CheckpointError, match="there is none yet"):
+        checkpoints.save(1, make_state(1))
+
+
+def test_a_disk_without_room_is_an_error_with_both_figures(saved, monkeypatch):
+    usage = shutil.disk_usage(saved.folder)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(CheckpointError, match=r"no room.*MiB needed.*MiB free") as info:
+        saved.save(30, make_state(30))
+    assert "the last good one is step 20" in str(info.value)
+    assert Checkpoints(saved.workdir).latest() == 20
+    monkeypatch.undo()
+    saved.save(30, make_state(30))
+    assert Checkpoints(saved.workdir).latest() == 30
+
+
+SAVE_WITH_A_FILE_LIMIT = """
+import resource, sys
+import numpy as np
+from codefusion.checkpoints import CheckpointError, Checkpoints
+checkpoints = Checkpoints(sys.argv[1])
+state = {"params": np.random.default_rng(0).normal(size=300_000)}
+checkpoints.save(1, state)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+try:
+    checkpoints.save(2, state)
+except CheckpointError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no file size limit")
+def test_a_write_that_the_system_refuses_keeps_the_last_good_step(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-c", SAVE_WITH_A_FILE_LIMIT, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1"},
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "Checkpoint 2 could not be saved" in result.stdout
+    assert "the last good one is step 1" in result.stdout
+    found = Checkpoints(tmp_path)
+    assert found.steps() == [1] and found.latest() == 1
+
+
+def test_a_save_is_due_by_steps_or_by_minutes(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    checkpoints = Checkpoints(tmp_path, every_steps=10, every_minutes=2.0)
+    assert [n for n in range(1, 31) if checkpoints.due(n)] == [10, 20, 30]
+    now[0] = 121.0
+    assert checkpoints.due(31)
+    checkpoints.save(31, make_state(31))
+    assert not checkpoints.due(32)
+    assert not Checkpoints(tmp_path).due(100)
+
+
+def test_keeping_none_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="max_to_keep is 0"):
+        Checkpoints(tmp_path, max_to_keep=0)
+
+
+def test_the_manifest_lists_every_file(saved):
+    envelope = json.loads((saved.folder / "20" / "manifest.json").read_text())
+    listed = set(json.loads(envelope["body"])["files"])
+    folder = saved.folder / "20"
+    names = {path.relative_to(folder).as_posix() for path in data_files(folder)}
+    assert listed == names - {"manifest.json"}
