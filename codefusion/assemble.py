@@ -1,0 +1,252 @@
+"""The only place where a config becomes objects.
+
+    config -> tokenizer, data sets, parts (model, process, objective pieces, sampler),
+    stages of training.
+
+Past this module no config exists.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from codefusion import config as configs
+from codefusion import diffusion, models, ranking
+from codefusion.data import datasets, pipeline
+from codefusion.data import tokenizer as tokenizers
+from codefusion.training import loop, objectives, optimizers
+
+_MODEL_INPUTS = ("vocab_size", "max_target_length")
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What a config chooses, built.
+
+    Attributes:
+      model: the network.
+      process: the forward process.
+      times: draws diffusion times.
+      loss: the training loss.
+      sampler: a sampler step with its number of steps and spacing.
+      ranking: orders the draws of one request.
+      rounding: how the last estimate becomes tokens.
+    """
+
+    model: models.CodeFusion
+    process: diffusion.GaussianProcess
+    times: object
+    loss: object
+    sampler: object
+    ranking: object
+    rounding: object
+
+
+def tables():
+    """Returns what `config.check` holds each choosing section to."""
+    return {
+        "data": datasets.DATASETS,
+        "tokenizer": (tokenizers.TOKENIZERS, ("texts",)),
+        "model": (models.MODELS, _MODEL_INPUTS),
+        "model.head": (models.HEADS, ("vocab_size", "dtype")),
+        "diffusion.schedule": diffusion.SCHEDULES,
+        "diffusion.times": diffusion.TIMES,
+        "diffusion.loss": diffusion.LOSSES,
+        "pretraining.optimizer": optimizers.OPTIMIZERS,
+        "training.optimizer": optimizers.OPTIMIZERS,
+        "sampler": diffusion.SAMPLERS,
+        "inference.ranking": ranking.RANKINGS,
+        "inference.rounding": diffusion.ROUNDINGS,
+    }
+
+
+def check(config):
+    """Returns a checked copy of a config; raises ValueError on the first fault."""
+    checked = configs.check(config, tables())
+    for key in ("pretraining.corpora", "pretraining.mixture", "training.mixture"):
+        _check_names(checked, key)
+    draws, kept = checked.inference.num_draws, checked.inference.num_candidates
+    if draws < kept:
+        raise ValueError(
+            f"inference.num_draws is {draws}; expected at least "
+            f"inference.num_candidates, {kept}."
+        )
+    return checked
+
+
+def _check_names(config, key):
+    section, name = key.split(".")
+    table = datasets.CORPORA if name == "corpora" else datasets.DATASETS
+    for entry in config[section][name]:
+        chosen = entry if isinstance(entry, str) else entry[0]
+        if chosen not in table:
+            raise ValueError(
+                f"{key} names {chosen!r}; expected one of {', '.join(sorted(table))}."
+            )
+
+
+def dataset(config):
+    """Returns the data set of a config."""
+    return configs.build(datasets.DATASETS, config.data)
+
+
+def parts(config, vocab_size):
+    """Returns the `Parts` of a checked config for a vocabulary of `vocab_size`."""
+    section = config.model
+    model = configs.build(
+        models.MODELS,
+        section,
+        vocab_size=vocab_size,
+        max_target_length=config.data.target_length,
+        head=models.HEADS[section.head.name],
+        dtype=jnp.dtype(section.dtype),
+    )
+    noise = config.diffusion
+    process = diffusion.GaussianProcess(
+        configs.build(diffusion.SCHEDULES, noise.schedule), noise.embedding_scale
+    )
+    return Parts(
+        model=model,
+        process=process,
+        times=configs.build(diffusion.TIMES, noise.times),
+        loss=configs.build(diffusion.LOSSES, noise.loss),
+        sampler=configs.build(diffusion.SAMPLERS, config.sampler),
+        ranking=configs.build(ranking.RANKINGS, config.inference.ranking),
+        rounding=configs.build(diffusion.ROUNDINGS, config.inference.rounding),
+    )
+
+
+def init_params(config, model):
+    """Returns freshly drawn parameters, a tree of float32 arrays."""
+    source = jnp.zeros((1, config.data.source_length), jnp.int32)
+    target = jnp.zeros((1, config.data.target_length), jnp.int32)
+    mask = jnp.ones(source.shape, bool)
+    key = jax.random.fold_in(jax.random.key(config.seed), 0x1217)
+    return jax.jit(model.init)(key, source, mask, target)["params"]
+
+
+def train_tokenizer(config):
+    """Returns a tokenizer trained on the training text of every stage."""
+    return configs.build(
+        tokenizers.TOKENIZERS, config.tokenizer, texts=list(_training_texts(config))
+    )
+
+
+def _training_texts(config):
+    main = dataset(config)
+    names = [name for name, _ in (*config.training.mixture, *_mixture(config))]
+    pairs = [main, *(datasets.beside(main, name) for name in names)]
+    for source in pairs:
+        for example in source.examples("train"):
+            yield example.utterance
+            yield example.code
+    for corpus in _corpora(config):
+        yield from dict.fromkeys(e.code for e in corpus.examples("train"))
+
+
+def stages(config, tokenizer, built):
+    """Returns the training stages in order: pre-training if asked for, fine-tuning.
+
+    Args:
+      config: a checked config.
+      tokenizer: the tokenizer of the run.
+      built: its `Parts`.
+    """
+    found = []
+    if config.pretraining.num_steps:
+        found.append(_stage(config, "pretraining", _pretraining_rows, tokenizer, built))
+    found.append(_stage(config, "training", _training_rows, tokenizer, built))
+    return found
+
+
+def _stage(config, name, rows, tokenizer, built):
+    section = config[name]
+    sources, weights = zip(*rows(config, tokenizer), strict=True)
+    optimizer = configs.build(optimizers.OPTIMIZERS, section.optimizer)
+    return loop.Stage(
+        name=name,
+        loss_fn=objectives.Objective(
+            model=built.model,
+            process=built.process,
+            times=built.times,
+            loss=built.loss,
+            context_dropout=config.training.context_dropout,
+            self_conditioning=config.training.self_conditioning,
+        ),
+        optimizer=optimizer.build(section.num_steps),
+        batches=pipeline.mix(
+            sources,
+            weights,
+            seed=config.seed,
+            batch_size=section.batch_size,
+            shard_index=jax.process_index(),
+            shard_count=jax.process_count(),
+        ),
+        num_steps=section.num_steps,
+        ema_decay=section.ema_decay,
+    )
+
+
+def _training_rows(config, tokenizer):
+    """Yields (rows, weight): the data set, and what the mixture adds to it."""
+    extra = sum(share for _, share in config.training.mixture)
+    if extra >= 1:
+        raise ValueError(
+            f"training.mixture adds up to {extra}; expected shares below 1 in all, as "
+            "the rest is the data set's own."
+        )
+    main = dataset(config)
+    yield _pair_rows(config, main, tokenizer), 1 - extra
+    for name, share in config.training.mixture:
+        yield _pair_rows(config, datasets.beside(main, name), tokenizer), share
+
+
+def _pretraining_rows(config, tokenizer):
+    """Yields (rows, weight): corpora by size, then pairs by their share of the batch."""
+    section = config.pretraining
+    shares = sum(share for _, share in section.mixture)
+    corpora = [_code_rows(config, c, tokenizer) for c in _corpora(config)]
+    size = sum(len(rows) for rows in corpora)
+    for rows in corpora:
+        yield rows, (1 - shares) * len(rows) / size
+    for name, share in section.mixture:
+        extra = datasets.beside(dataset(config), name)
+        yield _pair_rows(config, extra, tokenizer), share
+
+
+def _pair_rows(config, source, tokenizer):
+    lengths = _lengths(config)
+    pairs = pipeline.encode_pairs(source.examples("train"), tokenizer, **lengths)
+    return pipeline.pair_dataset(pairs, **lengths)
+
+
+def _code_rows(config, corpus, tokenizer):
+    lengths, section = _lengths(config), config.pretraining
+    code = pipeline.encode_code(
+        corpus.examples("train"),
+        tokenizer,
+        language=corpus.language,
+        **lengths,
+        deduplicate=True,
+    )
+    return pipeline.code_dataset(
+        code, **lengths, cpd_weight=section.cpd_weight, mask_rate=section.mask_rate
+    )
+
+
+def _lengths(config):
+    return dict(
+        source_length=config.data.source_length,
+        target_length=config.data.target_length,
+    )
+
+
+def _mixture(config):
+    return config.pretraining.mixture if config.pretraining.num_steps else ()
+
+
+def _corpora(config):
+    """Returns the corpora of pre-training, less what the data set holds out."""
+    wanted = config.pretraining.corpora if config.pretraining.num_steps else ()
+    return [datasets.beside(dataset(config), name) for name in wanted]

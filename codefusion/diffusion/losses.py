@@ -1,0 +1,107 @@
+"""The training losses, eq. (4) and (5).
+
+    paper:  |noise_hat - noise|^2 + |D_s - L(y)|^2 - log p(y | D_s)              (4)
+    tokens: w |x0_hat - x0|^2 - log p(y | D(x0_hat))                             (5)
+
+Every term is a mean over positions: code tokens and the eos count 1 and padding counts
+`padding_weight`, since the length of a program is learned through its padding.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Prediction(NamedTuple):
+    """Everything that a loss may compare; floats are float32.
+
+    Attributes:
+      x0: embedded target [B, L, E]; x0_hat: its estimate [B, L, E].
+      noise: the noise that was added [B, L, E]; noise_hat: its estimate [B, L, E].
+      decoded: the decoder's output in embedding space, D_s [B, L, E].
+      log_probs: token log-probabilities [B, L, V].
+      target: int32[B, L]; target_mask: bool[B, L].
+    """
+
+    x0: jax.Array
+    x0_hat: jax.Array
+    noise: jax.Array
+    noise_hat: jax.Array
+    decoded: jax.Array
+    log_probs: jax.Array
+    target: jax.Array
+    target_mask: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class PaperLoss:
+    """Eq. (4) with squared norms averaged over dimensions.
+
+    Attributes:
+      noise_weight, decoder_weight, token_weight: of the three terms; 1 as printed.
+      padding_weight: of a padding position, in [0, 1]; 1 as far as is known.
+    """
+
+    noise_weight: float = 1.0
+    decoder_weight: float = 1.0
+    token_weight: float = 1.0
+    padding_weight: float = 1.0
+
+    def __call__(self, prediction):
+        """Returns the loss, float32[], and its parts by name."""
+        p = prediction
+        weight = position_weights(p.target_mask, self.padding_weight)
+        parts = {
+            "noise_mse": squared_error(p.noise_hat, p.noise, weight),
+            "decoder_mse": squared_error(p.decoded, p.x0, weight),
+            "cross_entropy": cross_entropy(p.log_probs, p.target, weight),
+        }
+        loss = (
+            self.noise_weight * parts["noise_mse"]
+            + self.decoder_weight * parts["decoder_mse"]
+            + self.token_weight * parts["cross_entropy"]
+        )
+        return loss, parts
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenLoss:
+    """Eq. (5): regress the embeddings and read the tokens.
+
+    Attributes:
+      x0_weight: w of eq. (5).
+      padding_weight: of a padding position, in [0, 1].
+    """
+
+    x0_weight: float = 1.0
+    padding_weight: float = 0.2
+
+    def __call__(self, prediction):
+        """Returns the loss, float32[], and its parts by name."""
+        p = prediction
+        weight = position_weights(p.target_mask, self.padding_weight)
+        parts = {
+            "x0_mse": squared_error(p.x0_hat, p.x0, weight),
+            "cross_entropy": cross_entropy(p.log_probs, p.target, weight),
+        }
+        return self.x0_weight * parts["x0_mse"] + parts["cross_entropy"], parts
+
+
+def position_weights(target_mask, padding_weight):
+    """Returns weights that sum to 1, float32[B, L]."""
+    weight = jnp.where(target_mask, 1.0, padding_weight)
+    return weight / jnp.sum(weight)
+
+
+def squared_error(estimate, truth, weight):
+    """Returns the weighted squared error, a mean over dimensions; float32[]."""
+    error = jnp.mean(jnp.square(estimate - truth), axis=-1)
+    return jnp.sum(weight * error)
+
+
+def cross_entropy(log_probs, target, weight):
+    """Returns the weighted negative log-likelihood in nats, float32[]."""
+    picked = jnp.take_along_axis(log_probs, target[..., None], axis=-1)[..., 0]
+    return -jnp.sum(weight * picked)

@@ -1,0 +1,173 @@
+"""From noise to data: one step from time t to time s < t, and the loop over steps.
+
+With rates (a, sigma) of eq. (1) and the estimate x0_hat at time t, a step draws xs:
+
+  DDIM (Song et al. 2021, eq. 12), noise_hat = (xt - a_t x0_hat) / sigma_t,
+      xs = a_s x0_hat + sqrt(sigma_s^2 - tau^2) noise_hat + tau z,              (6)
+      tau = eta (sigma_s / sigma_t) sqrt(sigma_t^2 - (a_t / a_s)^2 sigma_s^2);
+  DDPM (Ho et al. 2020, eq. 6 and 7), the posterior q(xs | xt, x0_hat), which is
+      eq. (6) at eta = 1;                                                       (7)
+  DPM-Solver++(2M) (Lu et al. 2022, algorithm 2), lambda = log(a / sigma),
+      h = lambda_s - lambda_t, r = h_previous / h,
+      d = x0_hat + (x0_hat - x0_previous) / (2 r),
+      xs = (sigma_s / sigma_t) xt - a_s (e^{-h} - 1) d.                         (8)
+
+A step sees the process and the numbers it is handed, never the network.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from codefusion.diffusion import gaussian
+
+
+class StepInputs(NamedTuple):
+    """What a step may look at.
+
+    Attributes:
+      xt: the state at time t, float32[R, L, E] for R rows.
+      x0_hat: the estimate at time t, float32[R, L, E].
+      x0_previous: the estimate one step earlier (x0_hat itself at the first).
+      t: time now; s: time after the step; previous: time before; float32 scalars.
+      noise: a standard normal draw, float32[R, L, E].
+    """
+
+    xt: jax.Array
+    x0_hat: jax.Array
+    x0_previous: jax.Array
+    t: jax.Array
+    s: jax.Array
+    previous: jax.Array
+    noise: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class DDIM:
+    """Eq. (6). eta 0 is deterministic, 1 is ancestral sampling."""
+
+    eta: float = 0.0
+    num_steps: int = 20
+    spacing: str = "time"
+
+    def __call__(self, process, step):
+        """Returns the state at time s, float32[R, L, E]."""
+        a_t, sigma_t = process.rates(step.t)
+        a_s, sigma_s = process.rates(step.s)
+        noise_hat = (step.xt - a_t * step.x0_hat) / sigma_t
+        kept = jnp.square(a_t / a_s * sigma_s)
+        tau = self.eta * sigma_s / sigma_t * jnp.sqrt(_not_negative(sigma_t**2 - kept))
+        direction = jnp.sqrt(_not_negative(jnp.square(sigma_s) - jnp.square(tau)))
+        return a_s * step.x0_hat + direction * noise_hat + tau * step.noise
+
+
+@dataclasses.dataclass(frozen=True)
+class DDPM:
+    """Eq. (7), the paper's ancestral sampling (1,200 steps there)."""
+
+    num_steps: int = 1200
+    spacing: str = "time"
+
+    def __call__(self, process, step):
+        """Returns the state at time s, float32[R, L, E]."""
+        a_t, sigma_t = process.rates(step.t)
+        a_s, sigma_s = process.rates(step.s)
+        shrink = a_t / a_s
+        added = _not_negative(jnp.square(sigma_t) - jnp.square(shrink * sigma_s))
+        from_xt = shrink * jnp.square(sigma_s / sigma_t)
+        from_x0 = a_s * added / jnp.square(sigma_t)
+        spread = jnp.sqrt(added) * sigma_s / sigma_t
+        return from_xt * step.xt + from_x0 * step.x0_hat + spread * step.noise
+
+
+@dataclasses.dataclass(frozen=True)
+class DPMSolverPP:
+    """Eq. (8). Its first step is first order, as there is no earlier estimate."""
+
+    num_steps: int = 20
+    spacing: str = "log_snr"
+
+    def __call__(self, process, step):
+        """Returns the state at time s, float32[R, L, E]."""
+        a_s, sigma_s = process.rates(step.s)
+        _, sigma_t = process.rates(step.t)
+        h = _half_log_snr(process, step.s) - _half_log_snr(process, step.t)
+        h_previous = _half_log_snr(process, step.t) - _half_log_snr(
+            process, step.previous
+        )
+        has_previous = h_previous > 0
+        weight = jnp.where(has_previous, h / jnp.where(has_previous, h_previous, 1), 0)
+        d = step.x0_hat + 0.5 * weight * (step.x0_hat - step.x0_previous)
+        return sigma_s / sigma_t * step.xt - a_s * jnp.expm1(-h) * d
+
+
+def _not_negative(x):
+    return jnp.maximum(x, 0.0)
+
+
+def _half_log_snr(process, t):
+    a, sigma = process.rates(t)
+    return jnp.log(a / sigma)
+
+
+def time_grid(process, num_steps, spacing):
+    """Returns the times a sampler visits, from 1 down to 0, float32[num_steps + 1].
+
+    Args:
+      process: the forward process.
+      num_steps: how often the network is called; at least 1.
+      spacing: "time" (evenly spaced in t) or "log_snr" (evenly spaced in log-SNR).
+    """
+    if num_steps < 1:
+        raise ValueError(f"sampler.num_steps must be at least 1, got {num_steps}.")
+    if spacing not in ("time", "log_snr"):
+        raise ValueError(
+            f"sampler.spacing is {spacing!r}; expected 'time' or 'log_snr'."
+        )
+    even = jnp.linspace(1.0, 0.0, num_steps + 1)
+    if spacing == "time":
+        return even
+    fine = jnp.linspace(0.0, 1.0, 4097)
+    log_snr = process.schedule.log_snr(fine)  # falls from data to noise
+    wanted = log_snr[-1] + (log_snr[0] - log_snr[-1]) * (1.0 - even)
+    inner = jnp.interp(wanted, log_snr[::-1], fine[::-1])
+    return inner.at[0].set(1.0).at[-1].set(0.0)
+
+
+def sample(
+    step, process: gaussian.GaussianProcess, denoise, x1, times, *, draw_noise=None
+):
+    """Returns the last estimate of x0 and the estimates along the way.
+
+    One `lax.scan`; the network is called once a step and the state after the last
+    step is never needed, so the estimate of the last call is the answer.
+
+    Args:
+      step: a sampler step, `(process, StepInputs) -> xs`.
+      process: the forward process.
+      denoise: `(xt, t, estimate) -> x0_hat`, parameters bound; `estimate` is the
+        previous x0_hat for self-conditioning, zeros at the first step.
+      x1: the starting noise, float32[R, L, E].
+      times: falling times, float32[num_steps + 1].
+      draw_noise: `step index -> float32[R, L, E]`, standard normal; None where the
+        step adds no noise.
+
+    Returns:
+      x0_hat, float32[R, L, E], and all estimates, float32[num_steps, R, L, E].
+    """
+    draw = draw_noise or (lambda index: jnp.zeros_like(x1))
+
+    def body(carry, inputs):
+        xt, estimate = carry
+        index, previous, t, s = inputs
+        x0_hat = denoise(xt, jnp.full(xt.shape[:1], t), estimate)
+        earlier = jnp.where(index == 0, x0_hat, estimate)
+        inputs = StepInputs(xt, x0_hat, earlier, t, s, previous, draw(index))
+        return (step(process, inputs), x0_hat), x0_hat
+
+    previous = jnp.concatenate([times[:1], times[:-2]])
+    steps = (jnp.arange(len(times) - 1), previous, times[:-1], times[1:])
+    (_, x0_hat), trajectory = jax.lax.scan(body, (x1, jnp.zeros_like(x1)), steps)
+    return x0_hat, trajectory

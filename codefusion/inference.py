@@ -1,0 +1,364 @@
+"""From utterances to code: tokens, context, noise, samples, tokens, text.
+
+    model = inference.load("runs/quickstart")
+    model.generate(["highlight cells greater than 25"])
+
+What a request gets does not depend on the batch it rode in: its noise is drawn from a
+key folded from (seed, request number, draw number), and every batch has one shape.
+"""
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from codefusion import assemble, diffusion
+from codefusion.data.tokenizer import EOS_ID, PAD_ID, Tokenizer
+
+
+class Candidate(NamedTuple):
+    """One answer to a request.
+
+    Attributes:
+      text: the program.
+      log_prob: mean log-probability of its tokens, the end included.
+    """
+
+    text: str
+    log_prob: float
+
+
+class Frame(NamedTuple):
+    """What the model would write if denoising stopped at a step.
+
+    Attributes:
+      step: how many steps were taken, from 1.
+      t: diffusion time at which the estimate was made.
+      text: the program.
+      tokens: its pieces, before they are joined.
+      probs: the probability of each.
+    """
+
+    step: int
+    t: float
+    text: str
+    tokens: list[str]
+    probs: list[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a request is answered.
+
+    Attributes:
+      num_candidates: answers returned; num_draws: samples they are chosen from.
+      guidance: weight of classifier-free guidance (Ho and Salimans 2022, eq. 6 with
+        guidance = 1 + w); 1 is none.
+      temperature: standard deviation of the initial noise.
+      token_temperature: of the draw from the head; 0 takes the likeliest token.
+      batch_size: requests computed together.
+    """
+
+    num_candidates: int = 5
+    num_draws: int = 20
+    guidance: float = 1.0
+    temperature: float = 1.0
+    token_temperature: float = 0.0
+    batch_size: int = 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Generator:
+    """A trained model and all that it needs to answer requests.
+
+    Attributes:
+      config: the checked config of the run.
+      tokenizer: its tokenizer.
+      parts: its model, process, sampler and ranking.
+      params: parameters to evaluate, the moving average.
+      step: the training step they are from.
+    """
+
+    config: object
+    tokenizer: Tokenizer
+    parts: assemble.Parts
+    params: object
+    step: int = 0
+
+    def generate(
+        self,
+        utterances,
+        *,
+        num_candidates=None,
+        steps=None,
+        seed=0,
+        truncate=False,
+        guidance=None,
+        progress=None,
+    ):
+        """Returns candidates for each utterance, the best first.
+
+        Args:
+          utterances: a list of str.
+          num_candidates: answers each; None for the config's.
+          steps: denoising steps; None for the config's.
+          seed: what the noise is drawn from, with the utterance's place in the list.
+          truncate: cut an utterance that is too long; otherwise it is an error.
+          guidance: None for the config's.
+          progress: called with the number of utterances done; None for silence.
+
+        Returns:
+          A list of lists of `Candidate`.
+        """
+        settings = self._settings(num_candidates, guidance)
+        sources = [self.encode(u, truncate=truncate) for u in utterances]
+        answers = []
+        for start in range(0, len(sources), settings.batch_size):
+            chunk = sources[start : start + settings.batch_size]
+            answers += self._answer(chunk, start, seed, settings, steps)
+            if progress:
+                progress(len(answers))
+        return answers
+
+    def denoising_frames(self, utterance, *, steps=None, seed=0, frames=8):
+        """Returns `Frame`s of the first draw, evenly spaced over its steps.
+
+        Args:
+          utterance: str.
+          steps: denoising steps; None for the config's.
+          seed: as in `generate`.
+          frames: how many to return, the first and the last step included.
+        """
+        sampler = self._sampler(steps)
+        settings = dataclasses.replace(self._settings(1, None), num_draws=1)
+        tokens, probs = self._trajectory(sampler, settings, utterance, seed)
+        times = _times(self.parts.process, sampler)
+        count = min(frames, sampler.num_steps)
+        chosen = np.linspace(0, sampler.num_steps - 1, count).round()
+        return [
+            self._frame(int(i), float(times[int(i)]), tokens[int(i)], probs[int(i)])
+            for i in dict.fromkeys(chosen)
+        ]
+
+    def encode(self, utterance, *, truncate=False):
+        """Returns an utterance's tokens, eos included; a list of at most S ints."""
+        length = self.config.data.source_length
+        if not utterance.strip():
+            raise ValueError("The utterance is empty; expected some text.")
+        ids = self.tokenizer.encode(utterance)
+        if len(ids) >= length and not truncate:
+            raise ValueError(
+                f"The utterance has {len(ids)} tokens; expected at most {length - 1} "
+                "(data.source_length of the training config, less its end). "
+                "Shorten it or pass truncate."
+            )
+        return [*ids[: length - 1], EOS_ID]
+
+    def _settings(self, num_candidates, guidance):
+        section = self.config.inference
+        fields = {f.name: section[f.name] for f in dataclasses.fields(Settings)}
+        if num_candidates is not None:
+            if num_candidates < 1:
+                raise ValueError(
+                    f"num_candidates is {num_candidates}; expected at least 1."
+                )
+            fields["num_candidates"] = num_candidates
+            fields["num_draws"] = max(fields["num_draws"], num_candidates)
+        if guidance is not None:
+            fields["guidance"] = guidance
+        return Settings(**fields)
+
+    def _sampler(self, steps):
+        sampler = self.parts.sampler
+        return (
+            sampler if steps is None else dataclasses.replace(sampler, num_steps=steps)
+        )
+
+    def _answer(self, sources, first, seed, settings, steps):
+        """Returns the candidates of at most `batch_size` requests."""
+        source, mask = self._pad(sources, settings.batch_size)
+        numbers = first + jnp.arange(settings.batch_size)
+        program = self._program(self._sampler(steps), settings)
+        tokens, log_probs = program(
+            self.params, source, mask, jax.random.key(seed), numbers
+        )
+        tokens, log_probs = np.asarray(tokens), np.asarray(log_probs)
+        return [
+            self._rank(tokens[row], log_probs[row], settings.num_candidates)
+            for row in range(len(sources))
+        ]
+
+    def _pad(self, sources, batch_size):
+        shape = (batch_size, self.config.data.source_length)
+        source = np.full(shape, PAD_ID, np.int32)
+        for row, ids in enumerate(sources):
+            source[row, : len(ids)] = ids
+        mask = source != PAD_ID
+        mask[len(sources) :, 0] = True  # rows that only fill the batch
+        return source, mask
+
+    def _rank(self, tokens, log_probs, num_candidates):
+        texts = [self.tokenizer.decode(row) for row in tokens]
+        scores = [float(value) for value in log_probs]
+        order = self.parts.ranking.rank(texts, scores, num_candidates)
+        return [Candidate(texts[i], scores[i]) for i in order]
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019  (a generator lives as long as its program)
+    def _program(self, sampler, settings):
+        """Returns the compiled `(params, source, mask, key, numbers) -> tokens`."""
+
+        def run(params, source, mask, key, numbers):
+            keys = _draw_keys(key, numbers, settings.num_draws)
+            x0_hat, _, context = self._sample(
+                sampler, settings, params, source, mask, keys
+            )
+            log_probs = self._log_probs(params, x0_hat, context)
+            tokens, scores = _choose(log_probs, keys, settings.token_temperature)
+            shape = (len(source), settings.num_draws)
+            return tokens.reshape(*shape, -1), scores.reshape(shape)
+
+        return jax.jit(run)
+
+    def _sample(self, sampler, settings, params, source, mask, keys):
+        """Returns x0_hat [R, L, E], its history [steps, R, L, E] and the context."""
+        model, process = self.parts.model, self.parts.process
+        bound = functools.partial(model.apply, {"params": params})
+        shape = (self.config.data.target_length, model.embedding_width)
+        contexts = _contexts(bound, source, mask, settings)
+        table = bound(method="embedding_table")
+
+        def denoise(xt, t, estimate):
+            inputs = process.network_input(xt, t)
+            guesses = [
+                bound(inputs, t, estimate, context, method="denoise")
+                for context in contexts
+            ]
+            return self.parts.rounding(_guide(guesses, settings.guidance), table)
+
+        x0_hat, history = diffusion.sample(
+            sampler,
+            process,
+            denoise,
+            settings.temperature * _normal(keys, 0, shape),
+            _times(process, sampler),
+            draw_noise=lambda index: _normal(keys, index + 1, shape),
+        )
+        return x0_hat, history, contexts[0]
+
+    def _log_probs(self, params, x0_hat, context):
+        """Returns token log-probabilities, float32[R, L, V]."""
+        bound = functools.partial(self.parts.model.apply, {"params": params})
+        if self.parts.rounding.reads_decoder:
+            return bound(x0_hat, context, method="decode")[1]
+        return diffusion.nearest_log_probs(x0_hat, bound(method="embedding_table"))
+
+    def _trajectory(self, sampler, settings, utterance, seed):
+        """Returns tokens and their probabilities, [steps, L] each."""
+        settings = dataclasses.replace(settings, batch_size=1)
+        source, mask = self._pad([self.encode(utterance)], 1)
+        keys = _draw_keys(jax.random.key(seed), jnp.arange(1), 1)
+
+        @jax.jit
+        def run(params):
+            _, history, context = self._sample(
+                sampler, settings, params, source, mask, keys
+            )
+            log_probs = jax.lax.map(
+                lambda x0_hat: self._log_probs(params, x0_hat, context)[0], history[:]
+            )
+            return jnp.argmax(log_probs, -1), jnp.exp(jnp.max(log_probs, -1))
+
+        return jax.device_get(run(self.params))
+
+    def _frame(self, index, t, tokens, probs):
+        end = _length(tokens[None])[0]
+        pieces = [self.tokenizer.decode([token]) for token in tokens[:end]]
+        text = self.tokenizer.decode(tokens)
+        return Frame(index + 1, t, text, pieces, [float(p) for p in probs[:end]])
+
+
+def load(workdir):
+    """Returns the `Generator` of a trained work directory."""
+    from codefusion import workdirs
+
+    config, tokenizer, params, step = workdirs.read(workdir)
+    return Generator(
+        config, tokenizer, assemble.parts(config, tokenizer.vocab_size), params, step
+    )
+
+
+def _contexts(bound, source, mask, settings):
+    """Returns the context repeated for each draw, and an empty one for guidance."""
+    context = bound(source, mask, method="encode")
+    found = [context]
+    if settings.guidance != 1.0:
+        dropped = jnp.ones(len(source), bool)
+        found.append(bound(source, mask, dropped=dropped, method="encode"))
+    return [_repeat(each, settings.num_draws) for each in found]
+
+
+def _repeat(context, draws):
+    """Returns the context with every row repeated for its draws."""
+
+    def repeat(name, value):
+        # Keys and values by layer have their rows on the third axis.
+        axis = 2 if name in ("denoiser", "decoder") else 0
+        return jnp.repeat(value, draws, axis=axis)
+
+    pairs = zip(context._fields, context, strict=True)
+    return type(context)(*(repeat(name, value) for name, value in pairs))
+
+
+def _guide(guesses, guidance):
+    """Returns the guided estimate: empty + guidance (conditional - empty)."""
+    if len(guesses) == 1:
+        return guesses[0]
+    conditional, empty = guesses
+    return empty + guidance * (conditional - empty)
+
+
+def _draw_keys(key, numbers, num_draws):
+    """Returns a key for every draw of every request, [requests * draws]."""
+    fold = jax.vmap(jax.random.fold_in, (None, 0))
+    requests = fold(key, numbers)
+    return jax.vmap(lambda k: fold(k, jnp.arange(num_draws)))(requests).reshape(-1)
+
+
+def _normal(keys, index, shape):
+    """Returns a standard normal draw for each key, float32[R, *shape]."""
+
+    def draw(key):
+        return jax.random.normal(jax.random.fold_in(key, index), shape)
+
+    return jax.vmap(draw)(keys)
+
+
+def _times(process, sampler):
+    return diffusion.time_grid(process, sampler.num_steps, sampler.spacing)
+
+
+def _choose(log_probs, keys, token_temperature):
+    """Returns tokens int32[R, L] and their mean log-probability float32[R]."""
+    if token_temperature:
+
+        def draw(key, row):
+            key = jax.random.fold_in(key, 2**31 - 1)
+            return jax.random.categorical(key, row / token_temperature, axis=-1)
+
+        tokens = jax.vmap(draw)(keys, log_probs)
+    else:
+        tokens = jnp.argmax(log_probs, axis=-1)
+    picked = jnp.take_along_axis(log_probs, tokens[..., None], axis=-1)[..., 0]
+    position = jnp.arange(tokens.shape[1])[None]
+    counted = position <= _length(tokens)[:, None]
+    return tokens, jnp.sum(picked * counted, -1) / jnp.sum(counted, -1)
+
+
+def _length(tokens):
+    """Returns where each row's first eos or pad is, else L; int32[R]."""
+    xp = np if isinstance(tokens, np.ndarray) else jnp
+    ends = (tokens == EOS_ID) | (tokens == PAD_ID)
+    return xp.where(ends.any(-1), ends.argmax(-1), tokens.shape[-1])

@@ -1,0 +1,186 @@
+"""The whole network: `embed`, `encode`, `denoise`, `decode` over one parameter tree."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from codefusion.models import decoder, denoiser, encoder, layers
+
+
+class Context(NamedTuple):
+    """What the denoiser and the decoder attend to; computed once per request.
+
+    Attributes:
+      hidden: encoder output, [B, S, D].
+      denoiser, decoder: keys and values by layer, [layers, 2, B, S, N, H].
+      mask: True on positions to attend to, bool[B, S].
+      copyable: True on source tokens that may be copied, bool[B, S].
+      source: int32[B, S].
+    """
+
+    hidden: jax.Array
+    denoiser: jax.Array
+    decoder: jax.Array
+    mask: jax.Array
+    copyable: jax.Array
+    source: jax.Array
+
+
+class CodeFusion(nn.Module):
+    """Encoder, denoiser, decoder and head (Singh et al. 2023, section 2).
+
+    Attributes:
+      vocab_size: V; width: D; embedding_width: E, the width that is diffused.
+      num_heads, head_width, mlp_width: of every layer.
+      encoder_layers, denoiser_layers, decoder_layers: depths.
+      max_target_length: the longest L.
+      head: the token head, a module class taking (vocab_size, dtype).
+      self_conditioning: whether the denoiser reads its previous estimate.
+      dropout: rate after every sublayer.
+      dtype: of the matmuls; parameters are float32.
+      scan_layers, remat: see `layers.Stack`.
+    """
+
+    vocab_size: int
+    width: int
+    embedding_width: int
+    num_heads: int
+    head_width: int
+    mlp_width: int
+    encoder_layers: int
+    denoiser_layers: int
+    decoder_layers: int
+    max_target_length: int
+    head: type[nn.Module] = decoder.CopyHead
+    self_conditioning: bool = True
+    dropout: float = 0.0
+    dtype: jnp.dtype = jnp.float32
+    scan_layers: bool = False
+    remat: bool = False
+
+    def setup(self):
+        heads = dict(num_heads=self.num_heads, head_width=self.head_width)
+        common = dict(**heads, mlp_width=self.mlp_width, dropout=self.dropout)
+        stack = dict(**common, scan_layers=self.scan_layers, remat=self.remat)
+        self.embedding = self.param(
+            "embedding",
+            nn.initializers.normal(1.0),
+            (self.vocab_size, self.embedding_width),
+        )
+        self.null_context = self.param(
+            "null_context", nn.initializers.normal(1.0), (self.width,)
+        )
+        self.encoder = encoder.Encoder(
+            self.vocab_size,
+            self.width,
+            self.encoder_layers,
+            **common,
+            dtype=self.dtype,
+        )
+        self.denoiser_context = layers.ContextProjection(
+            self.denoiser_layers, **heads, dtype=self.dtype
+        )
+        self.decoder_context = layers.ContextProjection(
+            self.decoder_layers, **heads, dtype=self.dtype
+        )
+        self.denoiser = denoiser.Denoiser(
+            self.width,
+            self.embedding_width,
+            dict(**stack, num_layers=self.denoiser_layers),
+            self.max_target_length,
+            self.self_conditioning,
+            self.dtype,
+        )
+        self.decoder = decoder.Decoder(
+            self.width,
+            dict(**stack, num_layers=self.decoder_layers),
+            self.max_target_length,
+            self.dtype,
+        )
+        self.token_head = self.head(self.vocab_size, self.dtype)
+        self.to_embedding = nn.Dense(self.embedding_width, dtype=self.dtype)
+
+    def __call__(self, source, source_mask, target):
+        """Runs every part once, for initialisation; returns log-probabilities."""
+        x0 = self.embed(target)
+        context = self.encode(source, source_mask)
+        x0_hat = self.denoise(x0, jnp.zeros(len(x0)), jnp.zeros_like(x0), context)
+        hidden, log_probs = self.decode(x0_hat, context)
+        return self.read_embedding(hidden), log_probs
+
+    def embed(self, target):
+        """Returns x0: token embeddings at unit RMS, float32[B, L, E]."""
+        return layers.rms_normalize(jnp.take(self.embedding, target, axis=0))
+
+    def embedding_table(self):
+        """Returns all token embeddings at unit RMS, float32[V, E]."""
+        return layers.rms_normalize(self.embedding)
+
+    def encode(
+        self, source, source_mask, *, dropped=None, noise=None, deterministic=True
+    ):
+        """Returns the `Context` of a batch.
+
+        Args:
+          source: int32[B, S].
+          source_mask: bool[B, S].
+          dropped: rows that lose their context to a learned one, for classifier-free
+            guidance, bool[B]; None for none.
+          noise: (rows, draw): rows bool[B] whose context is replaced by the draw
+            float32[B, S, D], for unsupervised generation; None for none.
+          deterministic: False draws dropout from the "dropout" stream.
+        """
+        hidden = self.encoder(source, source_mask, deterministic=deterministic)
+        mask = copyable = source_mask
+        if noise is not None:
+            rows, draw = noise
+            hidden = jnp.where(rows[:, None, None], draw.astype(self.dtype), hidden)
+            mask = mask | rows[:, None]
+            copyable = copyable & ~rows[:, None]
+        if dropped is not None:
+            null = self.null_context[None, None].astype(self.dtype)
+            hidden = jnp.where(dropped[:, None, None], null, hidden)
+            copyable = copyable & ~dropped[:, None]
+        return Context(
+            hidden,
+            self.denoiser_context(hidden),
+            self.decoder_context(hidden),
+            mask,
+            copyable,
+            source,
+        )
+
+    def denoise(self, xt, t, estimate, context, *, deterministic=True):
+        """Returns x0_hat, float32[B, L, E].
+
+        Args:
+          xt: noised embeddings at unit variance (eq. 3), float32[B, L, E].
+          t: diffusion time, float32[B].
+          estimate: the previous x0_hat, zeros if none, float32[B, L, E].
+          context: from `encode`.
+          deterministic: False draws dropout from the "dropout" stream.
+        """
+        return self.denoiser(
+            xt,
+            t,
+            estimate,
+            context.denoiser,
+            context.mask,
+            deterministic=deterministic,
+        )
+
+    def decode(self, x0_hat, context, *, deterministic=True):
+        """Returns hidden [B, L, D] and token log-probabilities float32[B, L, V]."""
+        hidden = self.decoder(
+            x0_hat, context.decoder, context.mask, deterministic=deterministic
+        )
+        log_probs = self.token_head(
+            hidden, context.hidden, context.copyable, context.source
+        )
+        return hidden, log_probs
+
+    def read_embedding(self, hidden):
+        """Returns the decoder's output in embedding space, D_s; float32[B, L, E]."""
+        return self.to_embedding(hidden).astype(jnp.float32)

@@ -1,0 +1,56 @@
+"""The denoiser: noised embeddings and time to clean embeddings."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from codefusion.models import layers
+
+
+class Denoiser(nn.Module):
+    """Predicts x0 from xt with full attention over all positions."""
+
+    width: int
+    embedding_width: int
+    stack: dict
+    max_length: int
+    self_conditioning: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, xt, t, estimate, key_values, source_mask, *, deterministic=True):
+        """Returns x0_hat, float32[B, L, E].
+
+        Args:
+          xt: noised embeddings at unit variance (eq. 3), float32[B, L, E].
+          t: diffusion time, float32[B].
+          estimate: an earlier x0_hat, or zeros, float32[B, L, E].
+          key_values: of the context, [layers, 2, B, S, N, H].
+          source_mask: bool[B, S].
+          deterministic: False draws dropout from the "dropout" stream.
+        """
+
+        def dense(features, name, y):
+            return nn.Dense(features, dtype=self.dtype, name=name)(y)
+
+        inputs = jnp.concatenate([xt, estimate], -1) if self.self_conditioning else xt
+        hidden = nn.silu(dense(self.width, "time_in", layers.time_features(t, 128)))
+        hidden = dense(self.width, "time_out", hidden)
+        x = dense(self.width, "in", inputs.astype(self.dtype)) + hidden[:, None]
+        x = x + target_positions(self, xt.shape[1], self.max_length)
+        x = layers.Stack(**self.stack, dtype=self.dtype, name="stack")(
+            x, key_values, source_mask, deterministic=deterministic
+        )
+        return dense(self.embedding_width, "out", x).astype(jnp.float32)
+
+
+def target_positions(module, length, max_length):
+    """Returns learned absolute positions of a target, [1, length, D]."""
+    table = module.param(
+        "positions", nn.initializers.normal(0.02), (max_length, module.width)
+    )
+    if length > max_length:
+        raise ValueError(
+            f"A target of {length} positions is longer than data.target_length "
+            f"{max_length} that the model was built for."
+        )
+    return table[None, :length].astype(module.dtype)

@@ -1,0 +1,123 @@
+"""The encoder: source tokens to context, in T5's form.
+
+T5 (Raffel et al. 2020): pre-RMSNorm, no biases, attention scores not divided by
+sqrt(H), one relative position bias shared by all layers, ReLU. In this form the
+encoder weights of CodeT5-small can be loaded (`pretrained.py`).
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from codefusion.models import layers
+
+
+def position_buckets(length, *, num_buckets=32, max_distance=128):
+    """Returns T5's bidirectional buckets of key minus query, int32[S, S].
+
+    Half the buckets are for keys after the query. Of each half, the first half are
+    exact distances and the rest grow logarithmically up to `max_distance`.
+    """
+    position = jnp.arange(length)
+    distance = position[None, :] - position[:, None]
+    half, exact = num_buckets // 2, num_buckets // 4
+    size = jnp.abs(distance)
+    growth = jnp.log(jnp.maximum(size, 1) / exact) / jnp.log(max_distance / exact)
+    far = exact + (growth * (half - exact)).astype(jnp.int32)
+    bucket = jnp.where(size < exact, size, jnp.minimum(far, half - 1))
+    return jnp.where(distance > 0, half, 0) + bucket
+
+
+class EncoderLayer(nn.Module):
+    """One T5 encoder layer."""
+
+    num_heads: int
+    head_width: int
+    mlp_width: int
+    dropout: float = 0.0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, bias, source_mask, deterministic):
+        """Returns [B, S, D] from x [B, S, D] and bias [N, S, S]."""
+        width, inner = x.shape[-1], self.num_heads * self.head_width
+        drop = nn.Dropout(self.dropout, deterministic=deterministic)
+
+        def project(name, features, y, spread):
+            init = nn.initializers.normal(spread)
+            return nn.Dense(
+                features, use_bias=False, dtype=self.dtype, kernel_init=init, name=name
+            )(y)
+
+        y = layers.RMSNorm(self.dtype, name="attention_norm")(x)
+        shape = (*x.shape[:2], self.num_heads, self.head_width)
+        # Scores are not divided by sqrt(H): the query's small start does it instead.
+        query = project("query", inner, y, (width * self.head_width) ** -0.5)
+        key = project("key", inner, y, width**-0.5)
+        value = project("value", inner, y, width**-0.5)
+        y = layers.attend(
+            query.reshape(shape),
+            key.reshape(shape),
+            value.reshape(shape),
+            mask=source_mask,
+            bias=bias,
+            scale=1.0,
+        ).reshape(*x.shape[:2], inner)
+        x = x + drop(project("out", width, y, inner**-0.5))
+        y = layers.RMSNorm(self.dtype, name="feed_forward_norm")(x)
+        y = drop(nn.relu(project("in", self.mlp_width, y, width**-0.5)))
+        return x + drop(project("mlp_out", width, y, self.mlp_width**-0.5))
+
+
+class Encoder(nn.Module):
+    """Source tokens to context."""
+
+    vocab_size: int
+    width: int
+    num_layers: int
+    num_heads: int
+    head_width: int
+    mlp_width: int
+    dropout: float = 0.0
+    dtype: jnp.dtype = jnp.float32
+    num_buckets: int = 32
+    max_distance: int = 128
+
+    @nn.compact
+    def __call__(self, source, source_mask, *, deterministic=True):
+        """Returns the context.
+
+        Args:
+          source: int32[B, S].
+          source_mask: True on real tokens, bool[B, S].
+          deterministic: False draws dropout from the "dropout" stream.
+
+        Returns:
+          [B, S, D] in `dtype`.
+        """
+        drop = nn.Dropout(self.dropout, deterministic=deterministic)
+        table = self.param(
+            "embedding", nn.initializers.normal(1.0), (self.vocab_size, self.width)
+        )
+        x = drop(jnp.take(table, source, axis=0).astype(self.dtype))
+        bias = self._position_bias(source.shape[1])
+        for i in range(self.num_layers):
+            x = EncoderLayer(
+                self.num_heads,
+                self.head_width,
+                self.mlp_width,
+                self.dropout,
+                self.dtype,
+                name=f"layer_{i}",
+            )(x, bias, source_mask, deterministic)
+        return drop(layers.RMSNorm(self.dtype, name="norm")(x))
+
+    def _position_bias(self, length):
+        table = self.param(
+            "position_bias",
+            nn.initializers.normal(self.width**-0.5),
+            (self.num_buckets, self.num_heads),
+        )
+        buckets = position_buckets(
+            length, num_buckets=self.num_buckets, max_distance=self.max_distance
+        )
+        return jnp.moveaxis(table[buckets], -1, 0)

@@ -1,0 +1,251 @@
+"""The pieces that the encoder, the denoiser and the decoder share."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+_EPSILON = 1e-6
+
+
+def attend(query, key, value, *, mask=None, bias=None, scale=None):
+    """Returns softmax(scale query key^T + bias) value; the one attention call.
+
+    Args:
+      query: [B, T, N, H].
+      key, value: [B, S, N, H].
+      mask: True on keys that may be attended to, bool[B, S]; None for all.
+      bias: added to the scores, [N, T, S]; None for none.
+      scale: None for 1 / sqrt(H).
+
+    Returns:
+      [B, T, N, H] in the query's dtype; scores and softmax are float32.
+    """
+    return jax.nn.dot_product_attention(
+        query,
+        key,
+        value,
+        bias=None if bias is None else bias[None].astype(query.dtype),
+        mask=None if mask is None else mask[:, None, None, :],
+        scale=scale,
+    )
+
+
+def rms_normalize(x):
+    """Returns x over its root mean square along the last axis, float32."""
+    x = x.astype(jnp.float32)
+    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + _EPSILON)
+
+
+class RMSNorm(nn.Module):
+    """RMS normalisation with a learned scale and no bias (T5's layer norm)."""
+
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        """Returns the normalised x, [..., D] in `dtype`."""
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
+        scale = scale.reshape((1,) * (x.ndim - 1) + (-1,))
+        return (rms_normalize(x) * scale).astype(self.dtype)
+
+
+def rotate(x, *, base=10_000.0):
+    """Returns x with rotary positions (Su et al. 2021), [B, L, N, H].
+
+    The halves of a head are rotated against one another by angle
+    position / base^(2i / H).
+    """
+    length, width = x.shape[1], x.shape[-1]
+    frequency = base ** (-jnp.arange(0, width, 2, dtype=jnp.float32) / width)
+    angle = jnp.arange(length, dtype=jnp.float32)[:, None] * frequency[None]
+    cos = jnp.cos(angle)[None, :, None].astype(x.dtype)
+    sin = jnp.sin(angle)[None, :, None].astype(x.dtype)
+    first, second = jnp.split(x, 2, axis=-1)
+    return jnp.concatenate(
+        [first * cos - second * sin, second * cos + first * sin], axis=-1
+    )
+
+
+def time_features(t, width, *, max_period=10_000.0):
+    """Returns sinusoidal features of 1000 t, float32[B, width]."""
+    frequency = jnp.exp(
+        -jnp.log(max_period) * jnp.arange(width // 2, dtype=jnp.float32) / (width // 2)
+    )
+    angle = 1000.0 * t[:, None] * frequency[None]
+    return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
+
+
+class ContextProjection(nn.Module):
+    """Cross-attention keys and values of every layer, from one matmul.
+
+    They depend on the context alone, so a request pays for them once and not once a
+    diffusion step.
+    """
+
+    num_layers: int
+    num_heads: int
+    head_width: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, context):
+        """Returns keys and values, [layers, 2, B, S, N, H], from [B, S, D]."""
+        shape = (self.num_layers, 2, self.num_heads, self.head_width)
+        flat = nn.Dense(
+            self.num_layers * 2 * self.num_heads * self.head_width,
+            use_bias=False,
+            dtype=self.dtype,
+            name="kernel",
+        )(RMSNorm(self.dtype, name="norm")(context))
+        return jnp.moveaxis(flat.reshape(*context.shape[:2], *shape), (2, 3), (0, 1))
+
+
+class SelfAttention(nn.Module):
+    """Full self-attention with rotary positions."""
+
+    num_heads: int
+    head_width: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        """Returns [B, L, D] from [B, L, D]."""
+        shape = (*x.shape[:2], 3, self.num_heads, self.head_width)
+        inner = self.num_heads * self.head_width
+        qkv = nn.Dense(3 * inner, use_bias=False, dtype=self.dtype, name="qkv")(x)
+        query, key, value = jnp.moveaxis(qkv.reshape(shape), 2, 0)
+        out = attend(rotate(query), rotate(key), value)
+        out = out.reshape(*x.shape[:2], inner)
+        return nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="out")(out)
+
+
+class CrossAttention(nn.Module):
+    """Attention to precomputed keys and values of the context."""
+
+    num_heads: int
+    head_width: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, key_value, source_mask):
+        """Returns [B, L, D] from x [B, L, D] and key_value [2, B, S, N, H]."""
+        inner = self.num_heads * self.head_width
+        query = nn.Dense(inner, use_bias=False, dtype=self.dtype, name="query")(x)
+        query = query.reshape(*x.shape[:2], self.num_heads, self.head_width)
+        out = attend(query, key_value[0], key_value[1], mask=source_mask)
+        out = out.reshape(*x.shape[:2], inner)
+        return nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="out")(out)
+
+
+class FeedForward(nn.Module):
+    """Two matmuls around a squared ReLU (So et al. 2021).
+
+    On a CPU it costs nothing beside the matmuls, where GELU doubles the layer's time.
+    """
+
+    mlp_width: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        """Returns [B, L, D] from [B, L, D]."""
+        hidden = nn.Dense(self.mlp_width, use_bias=False, dtype=self.dtype, name="in")(
+            x
+        )
+        hidden = jnp.square(nn.relu(hidden))
+        return nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="out")(
+            hidden
+        )
+
+
+class Block(nn.Module):
+    """One pre-norm layer of the denoiser or the decoder."""
+
+    num_heads: int
+    head_width: int
+    mlp_width: int
+    dropout: float = 0.0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, key_value, source_mask, deterministic):
+        """Returns the residual stream after the layer, [B, L, D]."""
+        heads = dict(num_heads=self.num_heads, head_width=self.head_width)
+
+        def add(x, name, layer, *args):
+            y = layer(RMSNorm(self.dtype, name=f"{name}_norm")(x), *args)
+            return x + nn.Dropout(self.dropout)(y, deterministic=deterministic)
+
+        attention = SelfAttention(**heads, dtype=self.dtype, name="self_attention")
+        cross = CrossAttention(**heads, dtype=self.dtype, name="cross_attention")
+        feed_forward = FeedForward(self.mlp_width, self.dtype, name="feed_forward")
+        x = add(x, "self_attention", attention)
+        x = add(x, "cross_attention", cross, key_value, source_mask)
+        return add(x, "feed_forward", feed_forward)
+
+
+class _ScannedBlock(nn.Module):
+    """A `Block` in the (carry, output) form that `nn.scan` asks for."""
+
+    fields: dict
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, x, key_value, source_mask):
+        block = Block(**self.fields, name="block")
+        return block(x, key_value, source_mask, self.deterministic), None
+
+
+class Stack(nn.Module):
+    """A stack of blocks over one context, unrolled or scanned.
+
+    Attributes:
+      scan_layers: one compiled layer with stacked parameters, for deep models.
+      remat: recompute a layer's activations in the backward pass.
+    """
+
+    num_layers: int
+    num_heads: int
+    head_width: int
+    mlp_width: int
+    dropout: float = 0.0
+    dtype: jnp.dtype = jnp.float32
+    scan_layers: bool = False
+    remat: bool = False
+
+    @nn.compact
+    def __call__(self, x, key_values, source_mask, *, deterministic=True):
+        """Returns the normalised output, [B, L, D].
+
+        Args:
+          x: [B, L, D].
+          key_values: of every layer, [layers, 2, B, S, N, H].
+          source_mask: bool[B, S].
+          deterministic: False draws dropout from the "dropout" stream.
+        """
+        fields = dict(
+            num_heads=self.num_heads,
+            head_width=self.head_width,
+            mlp_width=self.mlp_width,
+            dropout=self.dropout,
+            dtype=self.dtype,
+        )
+        if self.scan_layers:
+            x = self._scan(fields, deterministic)(x, key_values, source_mask)[0]
+        else:
+            block = nn.remat(Block, static_argnums=(4,)) if self.remat else Block
+            for i in range(self.num_layers):
+                layer = block(**fields, name=f"layer_{i}")
+                x = layer(x, key_values[i], source_mask, deterministic)
+        return RMSNorm(self.dtype, name="norm")(x)
+
+    def _scan(self, fields, deterministic):
+        block = nn.remat(_ScannedBlock) if self.remat else _ScannedBlock
+        scanned = nn.scan(
+            block,
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "dropout": True},
+            in_axes=(0, nn.broadcast),
+            length=self.num_layers,
+        )
+        return scanned(fields, deterministic, name="layers")

@@ -1,0 +1,119 @@
+"""From batch to loss: the one function that calls every step, in order."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from codefusion import diffusion
+from codefusion.diffusion import losses
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """The training loss of one stage; called by the training step.
+
+    Attributes:
+      model: a `CodeFusion` module.
+      process: the forward process.
+      times: draws diffusion times, `(key, B) -> float32[B]`.
+      loss: `Prediction -> (loss, parts)`.
+      context_dropout: probability that a row loses its context, for classifier-free
+        guidance (Ho and Salimans 2022).
+      self_conditioning: probability that the denoiser sees its own first estimate
+        (Chen et al. 2022, analog bits); the draw is for the whole batch, so that the
+        extra pass is skipped when it is not needed.
+    """
+
+    model: object
+    process: diffusion.GaussianProcess
+    times: object
+    loss: object
+    context_dropout: float = 0.1
+    self_conditioning: float = 0.5
+
+    def __call__(self, params, batch, key):
+        """Returns the loss, float32[], and its parts by name.
+
+        Args:
+          params: the model's parameters.
+          batch: a `Batch`.
+          key: a PRNG key; the loss is a pure function of the three.
+        """
+        keys = _Keys(*jax.random.split(key, len(_Keys.__dataclass_fields__)))
+        call = self._bind(params, keys.dropout)
+        x0 = call("embed", batch.target)
+        context = self._context(call, batch, keys)
+        t = self.times(keys.time, x0.shape[0])
+        noise = jax.random.normal(keys.noise, x0.shape)
+        xt = self.process.add_noise(x0, t, noise=noise)
+        inputs = self.process.network_input(xt, t)
+        estimate = self._estimate(call, inputs, t, context, keys.self_conditioning)
+        x0_hat = call("denoise", inputs, t, estimate, context)
+        hidden, log_probs = call("decode", x0_hat, context)
+        return self.loss(
+            losses.Prediction(
+                x0=x0,
+                x0_hat=x0_hat,
+                noise=noise,
+                noise_hat=self.process.noise_from_x0(xt, x0_hat, t),
+                decoded=call("read_embedding", hidden),
+                log_probs=log_probs,
+                target=batch.target,
+                target_mask=batch.target_mask,
+            )
+        )
+
+    def _bind(self, params, dropout_key):
+        """Returns `call(method, *args)` with parameters and dropout keys bound."""
+        methods = ("embed", "encode", "denoise", "decode", "read_embedding")
+        keys = dict(zip(methods, jax.random.split(dropout_key, len(methods))))
+        draws = ("encode", "denoise", "decode")
+
+        def call(method, *args, **kwargs):
+            if method in draws:
+                kwargs["deterministic"] = False
+            rngs = {"dropout": keys[method]}
+            return self.model.apply(
+                {"params": params}, *args, **kwargs, rngs=rngs, method=method
+            )
+
+        return call
+
+    def _context(self, call, batch, keys):
+        shape = (*batch.source.shape, self.model.width)
+        draw = jax.random.normal(keys.context_noise, shape)
+        dropped = jax.random.bernoulli(
+            keys.context_dropout, self.context_dropout, batch.unsupervised.shape
+        )
+        return call(
+            "encode",
+            batch.source,
+            batch.source_mask,
+            dropped=dropped & ~batch.unsupervised,
+            noise=(batch.unsupervised, draw),
+        )
+
+    def _estimate(self, call, inputs, t, context, key):
+        """Returns a first x0_hat without gradient, or zeros; float32[B, L, E]."""
+        if not self.model.self_conditioning or not self.self_conditioning:
+            return jnp.zeros_like(inputs)
+
+        def first_pass():
+            return call("denoise", inputs, t, jnp.zeros_like(inputs), context)
+
+        wanted = jax.random.bernoulli(key, self.self_conditioning)
+        estimate = jax.lax.cond(wanted, first_pass, lambda: jnp.zeros_like(inputs))
+        return jax.lax.stop_gradient(estimate)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Keys:
+    """What an objective draws, a key each."""
+
+    time: jax.Array
+    noise: jax.Array
+    context_noise: jax.Array
+    context_dropout: jax.Array
+    self_conditioning: jax.Array
+    dropout: jax.Array
