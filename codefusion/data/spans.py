@@ -6,12 +6,13 @@ Keyword tokens). Literals, operators and punctuation are never part of a span.
 """
 
 import functools
-import itertools
+import re
 
 from codefusion.data import cf_language
 
 # A grammar has one-letter anonymous nodes too (operators of `${x@U}`): no keywords.
 _SHORTEST_KEYWORD = 2
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 _PYTHON_NODES = "(identifier) @span (true) @span (false) @span (none) @span"
 _BASH_NODES = (
@@ -48,25 +49,22 @@ def _disjoint(spans):
 
 
 def _python_spans(code):
-    content = code.encode("utf-8")
-    captures = _captures("python", content)
-    return _in_characters(captures.get("span", []), code, content)
+    return _captures("python", code).get("span", [])
 
 
 def _bash_spans(code):
-    content = code.encode("utf-8")
-    captures = _captures("bash", content)
-    flags = [_flag(span, content) for span in captures.get("word", [])]
-    return _in_characters(captures.get("span", []) + flags, code, content)
+    captures = _captures("bash", code)
+    flags = [_flag(span, code) for span in captures.get("word", [])]
+    return captures.get("span", []) + flags
 
 
-def _flag(span, content):
+def _flag(span, code):
     """Returns the part of a word that names a flag: `--color` of `--color=auto`."""
     start, end = span
-    word = content[start:end]
-    if not word.startswith(b"-") or not word.strip(b"-"):
+    word = code[start:end]
+    if not word.startswith("-") or not word.strip("-"):
         return start, start
-    return start, start + len(word.split(b"=")[0])
+    return start, start + len(word.split("=")[0])
 
 
 def _cf_spans(code):
@@ -100,17 +98,27 @@ def _pygments_lexer(language):
         ) from None
 
 
-def _captures(language, content):
-    """Returns {capture name: [(start, end) in bytes]} of a tree-sitter query."""
+def _captures(language, code):
+    """Returns {capture name: [(start, end)]} of a tree-sitter query."""
     import tree_sitter
 
     parser, query = _parser_and_query(language)
-    root = parser.parse(content).root_node
+    root = parser.parse(_as_ascii(code)).root_node
     captures = tree_sitter.QueryCursor(query).captures(root)
     return {
         name: [(node.start_byte, node.end_byte) for node in nodes]
         for name, nodes in captures.items()
     }
+
+
+def _as_ascii(code):
+    """Returns code with one byte for each character, so that bytes count characters.
+
+    The scanner of the Bash grammar also reads beyond its tables, and may crash, when
+    it meets a character above U+00FF.
+    """
+    plain = _NOT_ASCII.sub(lambda m: "x" if m.group().isalnum() else ".", code)
+    return plain.encode("ascii")
 
 
 @functools.cache
@@ -137,11 +145,3 @@ def _keywords(language):
     # "end" is tree-sitter's own name for the end of the input.
     words = {k for k in kinds if k.isalpha() and len(k) >= _SHORTEST_KEYWORD} - {"end"}
     return sorted(words)
-
-
-def _in_characters(spans, code, content):
-    if len(content) == len(code):
-        return spans
-    sizes = [len(char.encode("utf-8")) for char in code]
-    char_at = {byte: i for i, byte in enumerate(itertools.accumulate(sizes, initial=0))}
-    return [(char_at[start], char_at[end]) for start, end in spans]

@@ -1,11 +1,14 @@
 """Spans are the identifiers and keywords of a program, in characters of its text."""
 
+import random
+
 import hypothesis
 import pytest
 from hypothesis import strategies as st
 
 from codefusion.data.spans import mask_spans
 
+PLANES = [0x20, 0xA0, 0x400, 0x3000, 0xE000, 0x1F000, 0x50000, 0xF0000, 0x10F000]
 LANGUAGES = ["python", "bash", "cf", "sql"]
 snippets = st.text(max_size=40) | st.text(
     "ab1 \u00e9=-$(){}[]\"'|;<>\n\\#,.:", max_size=40
@@ -45,6 +48,10 @@ def test_a_lone_dash_is_no_flag():
     assert words("cat - --", "bash") == ["cat"]
 
 
+def test_spans_that_overlap_are_one():
+    assert mask_spans("-x=3 'a'", "bash") == [(0, 4)]
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 @hypothesis.settings(deadline=None, max_examples=100)
 @hypothesis.given(code=snippets)
@@ -63,6 +70,26 @@ def test_a_broken_program_still_has_spans(language):
 @pytest.mark.parametrize("language", ["python", "bash"])
 def test_deep_nesting_is_no_error(language):
     assert words("(" * 20_000 + "foo", language)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_characters_of_every_plane_are_no_error(language):
+    rng = random.Random(0)
+    for _ in range(1000):
+        chars = [chr(rng.choice(PLANES) + rng.randrange(0x1000)) for _ in range(15)]
+        mixed = [
+            c if rng.random() < 0.4 else rng.choice("ab $(){}[]<|=-") for c in chars
+        ]
+        mask_spans("".join(mixed), language)
+
+
+def test_characters_outside_ascii_shift_no_span():
+    assert words("ls '\u65e5\U0001f642' --all | caf\u00e9 -v", "bash") == [
+        "ls",
+        "--all",
+        "caf\u00e9",
+        "-v",
+    ]
 
 
 def test_an_unknown_language_is_an_error_that_names_the_known_ones():
