@@ -28,7 +28,7 @@ def words(code, language):
         ("python", "print '\u00e9', caf\u00e9, 1.5", "print caf\u00e9"),
         ("bash", "find . -name '*.py' --color=auto", "find -name --color"),
         ("bash", "for f in *; do mv $f x; done", "for f in do mv f done"),
-        ("bash", "if [[ -d /tmp ]]; then ls; fi", "if -d then ls fi"),
+        ("bash", "if [[ -d a ]]; then ls; fi", "if -d then ls fi"),
         ("bash", "echo '\u00e9' && A=3 make -j4", "echo A make -j4"),
         ("sql", "SELECT a FROM t WHERE b > 3", "SELECT a FROM t WHERE b"),
     ],
