@@ -27,10 +27,10 @@ quickstart: $(CORE)
 	$(BIN)/codefusion sample --workdir=$(WORKDIR) "$(SHOW)" --show_denoising
 
 test: $(DEV)
-	$(BIN)/python -m pytest -q -n $(JOBS)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 test-slow: $(DEV)
-	$(BIN)/python -m pytest -q -n $(JOBS) -m slow
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m slow
 
 lint: $(DEV)
 	$(BIN)/ruff check .

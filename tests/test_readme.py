@@ -146,7 +146,7 @@ def test_the_same_seed_gives_the_same_candidates(trained, capsys):
     ("words", "part"),
     [
         (["sample", " "], "empty"),
-        (["sample", "word " * 500], "tokens; expected at most"),
+        (["sample", "ok", "word " * 500], "utterance 2: The utterance has"),
         (["sample", "a", "--config.model.width=64"], "model.width"),
         (["sample", "a", "--config.sampler.num_steps=0"], "sampler.num_steps"),
         (["evaluate", "--split=tests"], "evaluation.split"),
@@ -158,6 +158,11 @@ def test_what_a_trained_model_cannot_do_is_one_line(words, part, trained, capsys
     error = capsys.readouterr().err
     assert (code, error.count("\n")) == (1, 1)
     assert part in error
+
+
+def test_a_folder_without_a_run_is_named(tmp_path, capsys):
+    assert main.main(["codefusion", "sample", "a", f"--workdir={tmp_path}"]) == 1
+    assert "holds no config.json" in capsys.readouterr().err
 
 
 def test_a_long_utterance_is_cut_only_when_asked(trained, capsys):

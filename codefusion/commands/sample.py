@@ -28,7 +28,7 @@ def define(flag_values):
     )
     switches = {
         "truncate": "Cut utterances that are too long instead of refusing them.",
-        "show_denoising": "Draw the first candidate at chosen steps.",
+        "show_denoising": "Draw one denoising at chosen steps.",
         "json": "Print one JSON object a line.",
     }
     for name, text in switches.items():
@@ -45,6 +45,7 @@ def run(call):
 
 def answer(model, utterances, options):
     """Prints what a Generator answers to each utterance under the command's flags."""
+    check_lengths(model, utterances, truncate=options.truncate)
     answers = model.generate(
         utterances,
         num_candidates=options.num_candidates,
@@ -80,6 +81,15 @@ def read_utterances(words, stdin):
     if not named:
         raise ValueError("No utterance: give one as an argument or as a line of stdin.")
     return [_decode(name, raw) for name, raw in named]
+
+
+def check_lengths(model, utterances, *, truncate):
+    """Raises ValueError that names the first utterance that is too long."""
+    for number, utterance in enumerate(utterances, 1):
+        try:
+            model.encode(utterance, truncate=truncate)
+        except ValueError as error:
+            raise ValueError(f"utterance {number}: {error}") from error
 
 
 def _decode(name, raw):

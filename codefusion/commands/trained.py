@@ -1,6 +1,7 @@
 """A trained work directory as a generator, under the command line's changes."""
 
 import dataclasses
+import os
 
 from codefusion import assemble, inference
 from codefusion import config as configs
@@ -21,6 +22,11 @@ def load(call, command):
     """
     if not call.flags.workdir:
         raise ValueError(f"{command} needs --workdir=DIR, the folder train wrote.")
+    if not os.path.isfile(os.path.join(call.flags.workdir, "config.json")):
+        raise ValueError(
+            f"--workdir is {call.flags.workdir!r}, which holds no config.json; "
+            "expected a folder that codefusion train wrote."
+        )
     model = inference.load(call.flags.workdir)
     if not (call.overrides or call.config_file):
         return model
