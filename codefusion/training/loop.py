@@ -242,18 +242,18 @@ class _Run:
 
     def after_step(self, watch, step, state, *, is_end):
         """Evaluates, saves and stops where it is time to."""
-        stopping = self.stop.received
-        saving = is_end or stopping or self.checkpoints.due(step)
         evaluating = self.eval_every and (
             step % self.eval_every == 0 or step == self.last_step
         )
-        if not (saving or evaluating):
+        saving = is_end or self.checkpoints.due(step)
+        if not (evaluating or saving or self.stop.received):
             return
         watch.flush()
         started = time.monotonic()
         if evaluating:
             self.evaluate(step, state)
-        if saving:
+        stopping = self.stop.received  # perhaps since the evaluation
+        if saving or stopping:
             extra = dict(identity=self.identity, averages=self.averages.to_json())
             self.checkpoints.save(step, state, extra)
         self.since += time.monotonic() - started

@@ -29,7 +29,7 @@ class ToyBatches:
         rng = np.random.default_rng((self.seed, index))
         inputs = rng.normal(size=(8, 4)).astype(np.float32)
         outputs = inputs @ np.ones((4, 2), np.float32)
-        inputs[0, 0] = self.poison.get(index, inputs[0, 0])
+        outputs[0, 0] = self.poison.get(index, outputs[0, 0])
         return {"inputs": inputs, "outputs": outputs}
 
     def examples(self, index):

@@ -1,0 +1,451 @@
+import importlib.util
+import json
+import logging
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import jax
+import numpy as np
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+
+from codefusion.checkpoints import CheckpointError, Checkpoints
+from codefusion.training import watch
+from codefusion.training.records import read_rows
+from codefusion.training.signals import Stopped
+from codefusion.training.step import init_state
+from codefusion.training.watch import NonFiniteError
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+SCRIPT = pathlib.Path(__file__).with_name("toy_run.py")
+spec = importlib.util.spec_from_file_location("toy_run", SCRIPT)
+toy = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(toy)
+
+
+class Interruption(Exception):
+    """What a test raises to end a run at a step of its choice."""
+
+
+def at(step, action):
+    """Returns an evaluator that calls `action` at one step."""
+
+    def evaluator(now, state):
+        if now == step:
+            action()
+        return {}
+
+    return evaluator
+
+
+def interrupt():
+    raise Interruption
+
+
+def send(number):
+    return lambda: os.kill(os.getpid(), number)
+
+
+def restored(workdir, step):
+    """Returns the state on disk, in the structure of the toy run's."""
+    optimizer = toy.stages()[0].optimizer
+    like = jax.eval_shape(lambda p: init_state(p, optimizer), toy.init_params())
+    return Checkpoints(workdir).restore(step, like)
+
+
+def rows(workdir):
+    """Returns the rows of a run's metrics, without what depends on the clock."""
+    found = read_rows(workdir / "metrics.jsonl")
+    return [{k: v for k, v in r.items() if k != "examples_per_second"} for r in found]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_cache(tmp_path_factory):
+    """Compiles each program once for all runs here, those of other processes too."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    folder = str(tmp_path_factory.mktemp("cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in zip(names, (folder, 0.0), strict=True):
+            jax.config.update(name, value)
+            patch.setenv(name.upper(), str(value))
+        compilation_cache.reset_cache()
+        yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+@pytest.fixture
+def no_cache():
+    """The state of a process whose user has set no cache."""
+    folder = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield
+    jax.config.update("jax_compilation_cache_dir", folder)
+    compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The work directory and the final fingerprint of a run that was never stopped."""
+    workdir = tmp_path_factory.mktemp("whole")
+    return workdir, toy.fingerprint(toy.train(workdir, every=1, keep=30))
+
+
+def test_a_run_stopped_again_and_again_ends_the_same_to_the_bit(tmp_path, whole):
+    reference, fingerprint = whole
+    for stop in (1, 7, 12, 13, 29):
+        with pytest.raises(Stopped) as stopped:
+            toy.train(
+                tmp_path, evaluators=[at(stop, send(signal.SIGTERM))], eval_every=1
+            )
+        assert stopped.value.step == stop and stopped.value.code == 0
+        on_disk = toy.fingerprint(restored(tmp_path, stop))
+        assert on_disk == toy.fingerprint(restored(reference, stop))
+    assert toy.fingerprint(toy.train(tmp_path)) == fingerprint
+    reports = [row for row in rows(tmp_path) if row["stage"] != "evaluation"]
+    assert reports == rows(reference)
+
+
+def test_a_run_that_crashed_resumes_to_the_same_bits(tmp_path, whole):
+    with pytest.raises(Interruption):
+        toy.train(tmp_path, evaluators=[at(18, interrupt)], eval_every=1)
+    assert Checkpoints(tmp_path).latest() == 15
+    stages = toy.stages()
+    state = toy.train(tmp_path, run_stages=stages)
+    assert toy.fingerprint(state) == whole[1]
+    # Steps 16 to 30 are batches 3 to 17 of the second stage: none twice, none left out.
+    assert stages[0].batches.read == []
+    assert stages[1].batches.read == list(range(3, 18))
+
+
+@pytest.mark.slow
+def test_ten_random_stops_by_signal_and_by_crash_change_no_bit(tmp_path, whole):
+    rng = random.Random(0)
+    for trial in range(10):
+        action = rng.choice([interrupt, send(signal.SIGTERM), send(signal.SIGINT)])
+        stop, workdir = rng.randrange(1, 30), tmp_path / str(trial)
+        with pytest.raises((Interruption, Stopped)):
+            toy.train(workdir, evaluators=[at(stop, action)], eval_every=1)
+        assert toy.fingerprint(toy.train(workdir)) == whole[1], (stop, action)
+
+
+def test_a_finished_run_is_left_as_it_is(whole):
+    workdir, fingerprint = whole
+    before = rows(workdir)
+    stages = toy.stages()
+    assert toy.fingerprint(toy.train(workdir, run_stages=stages)) == fingerprint
+    assert stages[0].batches.read == stages[1].batches.read == []
+    assert rows(workdir) == before
+
+
+def test_another_seed_ends_elsewhere(tmp_path, whole):
+    assert toy.fingerprint(toy.train(tmp_path, seed=1)) != whole[1]
+
+
+def test_a_broken_checkpoint_is_passed_over_and_the_run_ends_the_same(
+    tmp_path, whole, caplog
+):
+    with pytest.raises(Interruption):
+        toy.train(tmp_path, evaluators=[at(22, interrupt)], eval_every=1)
+    data = next((tmp_path / "checkpoints" / "20" / "state" / "d").iterdir())
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        state = toy.train(tmp_path)
+    assert toy.fingerprint(state) == whole[1]
+    assert data.name in caplog.text and "step 15" in caplog.text
+
+
+def run_script(workdir, *settings):
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(workdir), *settings],
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_checkpoint(process, workdir, beyond=0):
+    """Waits until a step beyond `beyond` is saved; returns the steps."""
+    for _ in range(3000):
+        steps = Checkpoints(workdir).steps()
+        if process.poll() is not None or (steps and steps[-1] > beyond):
+            return steps
+        time.sleep(0.02)
+    raise AssertionError("the run saved nothing within a minute")
+
+
+def finish(workdir, *settings):
+    process = run_script(workdir, *settings)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors[-2000:]
+    return output.strip()
+
+
+def test_sigterm_saves_the_current_step_and_exits_with_code_0(tmp_path, whole):
+    process = run_script(tmp_path, "every=4", "pause=0.05")
+    seen = wait_for_checkpoint(process, tmp_path)
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors[-2000:]
+    assert output == "" and "SIGTERM: saved at step" in errors
+    saved = Checkpoints(tmp_path).latest()
+    assert seen[-1] <= saved < 30
+    assert f"SIGTERM: saved at step {saved}." in errors
+    assert finish(tmp_path, "every=4") == whole[1]
+
+
+def kill_and_finish(workdir, num_kills, rng):
+    """Returns the fingerprint of a run killed `num_kills` times on its way."""
+    latest = 0
+    for _ in range(num_kills):
+        process = run_script(workdir, "every=1", "pause=0.01")
+        wait_for_checkpoint(process, workdir, beyond=latest)
+        time.sleep(rng.uniform(0.0, 0.1))
+        process.kill()
+        process.communicate()
+        newest = Checkpoints(workdir).latest()
+        assert newest >= latest, "a saved step was lost"
+        latest = newest
+    return finish(workdir, "every=1")
+
+
+def test_a_run_killed_while_it_saves_loses_no_saved_step(tmp_path, whole):
+    assert kill_and_finish(tmp_path, 2, random.Random(0)) == whole[1]
+
+
+@pytest.mark.slow
+def test_twenty_kills_lose_no_saved_step(tmp_path, whole):
+    rng = random.Random(1)
+    for trial in range(5):
+        assert kill_and_finish(tmp_path / str(trial), 4, rng) == whole[1]
+
+
+def test_a_second_ctrl_c_aborts_without_saving(tmp_path):
+    def twice():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        toy.train(tmp_path, every=2, evaluators=[at(3, twice)], eval_every=1)
+    assert Checkpoints(tmp_path).steps() == [2]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_training_runs_outside_the_main_thread(tmp_path, whole):
+    found = []
+    thread = threading.Thread(
+        target=lambda: found.append(toy.fingerprint(toy.train(tmp_path)))
+    )
+    thread.start()
+    thread.join()
+    assert found == [whole[1]]
+
+
+# Step 20 is saved, 30 is the last, and 13 is the first of its stage.
+@pytest.mark.parametrize(("step", "poison"), [(13, np.nan), (20, np.inf), (30, np.nan)])
+def test_a_non_finite_step_stops_the_run_and_is_never_saved(
+    tmp_path, whole, step, poison
+):
+    index = step - 13
+    stages = toy.stages(poison={index: poison})
+    with pytest.raises(NonFiniteError) as error:
+        toy.train(tmp_path, run_stages=stages)
+    message = str(error.value)
+    assert f"Step {step} " in message and f"batch {index} of stage training" in message
+    assert f"({0}, {8 * index})" in message
+    assert "loss = " in message and "error = " in message and "size = " not in message
+    saved = Checkpoints(tmp_path).latest()
+    assert saved == max(n for n in (5, 10, 12, 15, 20, 25) if n < step)
+    assert f"step {saved}." in message
+    on_disk = restored(tmp_path, saved)
+    assert toy.fingerprint(on_disk) == toy.fingerprint(restored(whole[0], saved))
+    kept = np.load(tmp_path / f"not_finite_step_{step}.npz")
+    np.testing.assert_array_equal(kept["outputs"], stages[1].batches[index]["outputs"])
+    assert kept["examples"].tolist() == [[0, 8 * index + k] for k in range(8)]
+
+
+def test_a_full_disk_stops_the_run_and_keeps_the_last_step(
+    tmp_path, whole, monkeypatch
+):
+    usage = shutil.disk_usage(tmp_path)._replace(free=0)
+
+    def fill():
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+
+    with pytest.raises(CheckpointError, match="Checkpoint 15 .*last good one is .*12"):
+        toy.train(tmp_path, evaluators=[at(13, fill)], eval_every=1)
+    monkeypatch.undo()
+    assert toy.fingerprint(toy.train(tmp_path)) == whole[1]
+
+
+def test_a_work_directory_that_cannot_be_written_to_fails_before_the_first_step(
+    tmp_path,
+):
+    (tmp_path / "file").write_text("in the way")
+    stages = toy.stages()
+    with pytest.raises(CheckpointError, match="cannot be written to"):
+        toy.train(tmp_path / "file" / "run", run_stages=stages)
+    assert stages[0].batches.read == []
+
+
+def test_a_cache_folder_that_cannot_be_written_to_is_done_without(
+    tmp_path, whole, no_cache
+):
+    (tmp_path / "compile_cache").write_text("in the way")
+    assert toy.fingerprint(toy.train(tmp_path)) == whole[1]
+
+
+def test_compiled_programs_are_kept_in_the_work_directory(tmp_path, no_cache):
+    folders = []
+
+    def note():
+        folders.append(jax.config.jax_compilation_cache_dir)
+
+    toy.train(
+        tmp_path,
+        run_stages=toy.stages(lengths=(1, 1)),
+        evaluators=[at(1, note)],
+        eval_every=1,
+    )
+    assert folders == [str(tmp_path / "compile_cache")]
+    assert jax.config.jax_compilation_cache_dir is None
+    assert list((tmp_path / "compile_cache").glob("*-cache"))
+
+
+def test_a_cache_that_the_user_has_set_is_left_alone(tmp_path):
+    toy.train(tmp_path, run_stages=toy.stages(lengths=(1, 1)))
+    assert not (tmp_path / "compile_cache").exists()
+
+
+CONFIG = {"model": {"width": 4, "dropout": 0.1}, "sampler": {"num_steps": 20}}
+
+
+def test_a_work_directory_of_another_run_is_refused_with_the_difference(tmp_path):
+    short = dict(run_stages=toy.stages(lengths=(2, 2)))
+    toy.train(tmp_path, config=CONFIG, tokenizer_hash="abc", **short)
+    resampled = CONFIG | {"sampler": {"num_steps": 200}}
+    toy.train(tmp_path, config=resampled, tokenizer_hash="abc", **short)
+
+    wider = CONFIG | {"model": {"width": 8, "dropout": 0.1}}
+    with pytest.raises(CheckpointError, match="model.width: 4 -> 8") as error:
+        toy.train(tmp_path, config=wider, tokenizer_hash="abc", **short)
+    assert "dropout" not in str(error.value)
+    with pytest.raises(CheckpointError, match='tokenizer hash: "abc" -> "xyz"'):
+        toy.train(tmp_path, config=CONFIG, tokenizer_hash="xyz", **short)
+    with pytest.raises(CheckpointError, match="seed: 0 -> 3"):
+        toy.train(tmp_path, config=CONFIG, tokenizer_hash="abc", seed=3, **short)
+
+
+def test_other_data_or_another_length_is_refused(tmp_path):
+    toy.train(tmp_path, run_stages=toy.stages(lengths=(2, 2)))
+    other = toy.stages(lengths=(2, 2))
+    other[1].batches.content_hash = "other"
+    with pytest.raises(CheckpointError, match="training data hash: .*toy 1.* -> .*ot"):
+        toy.train(tmp_path, run_stages=other)
+    with pytest.raises(CheckpointError, match="training.num_steps: 2 -> 3"):
+        toy.train(tmp_path, run_stages=toy.stages(lengths=(2, 3)))
+
+
+def test_a_stage_starts_with_a_new_optimizer_and_an_average_at_its_parameters(tmp_path):
+    seen = {}
+
+    def look(step, state):
+        seen[step] = jax.tree.map(np.array, state)
+        return {}
+
+    toy.train(tmp_path, evaluators=[look], eval_every=1)
+    before, after = seen[12], seen[13]
+    # The first update of a stage averages with decay 1/10.
+    expected = 0.1 * before.params["kernel"] + 0.9 * after.params["kernel"]
+    np.testing.assert_allclose(after.ema_params["kernel"], expected, rtol=1e-5)
+    counts = [
+        int(leaf)
+        for leaf in jax.tree.leaves(after.opt_state)
+        if np.issubdtype(leaf.dtype, np.integer)
+    ]
+    assert counts and set(counts) == {1}
+
+
+def test_evaluations_come_when_due_and_at_the_end(tmp_path):
+    calls = []
+
+    def evaluator(step, state):
+        calls.append(step)
+        return {"quality": 1.0 * step}
+
+    toy.train(tmp_path, evaluators=[evaluator], eval_every=8)
+    assert calls == [8, 16, 24, 30]
+    found = [row for row in rows(tmp_path) if row["stage"] == "evaluation"]
+    assert [row["quality"] for row in found] == [8.0, 16.0, 24.0, 30.0]
+
+
+def test_every_step_is_in_one_row_of_the_metrics(whole):
+    reports = rows(whole[0])
+    assert [row["step"] for row in reports] == [4, 8, 12, 16, 20, 24, 28, 30]
+    names = [row["stage"] for row in reports]
+    assert names == 3 * ["pretraining"] + 5 * ["training"]
+    assert all(np.isfinite(row["loss"]) for row in reports)
+
+
+def test_a_run_without_steps_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="num_steps is 0"):
+        toy.train(tmp_path, run_stages=toy.stages(lengths=(0, 0)))
+
+
+class Unread:
+    """Stands for a metric on the device; notes when the host waits for it."""
+
+    def __init__(self, step, waits, value):
+        self.step, self.waits, self.value = step, waits, value
+
+    def copy_to_host_async(self):
+        pass
+
+    def item(self):
+        self.waits.append(self.step)
+        return self.value
+
+
+def test_the_host_waits_only_for_steps_that_are_behind():
+    waits, seen = [], []
+    watcher = watch.Watch(lambda step, values: seen.append(step), None)
+    for step in range(1, 11):
+        watcher.push(step, {"finite": Unread(step, waits, True)})
+        assert all(waited <= step - watch.LAG for waited in waits)
+    watcher.flush()
+    assert seen == list(range(1, 11))
+
+
+def test_only_the_first_bad_step_is_reported():
+    waits = []
+    watcher = watch.Watch(lambda *_: None, lambda step, _: NonFiniteError(step))
+    for step in range(1, 3):
+        watcher.push(step, {"finite": Unread(step, waits, step < 1)})
+    with pytest.raises(NonFiniteError, match="1"):
+        watcher.flush()
+
+
+def test_averages_go_on_exactly_where_they_were_saved():
+    whole, first = watch.Averages(), watch.Averages()
+    values = np.random.default_rng(0).normal(size=10).tolist()
+    for n, value in enumerate(values):
+        whole.add({"loss": value, "learning_rate": value})
+        if n < 6:
+            first.add({"loss": value, "learning_rate": value})
+    second = watch.Averages(json.loads(json.dumps(first.to_json())))
+    for value in values[6:]:
+        second.add({"loss": value, "learning_rate": value})
+    assert second.take() == whole.take()
