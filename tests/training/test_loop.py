@@ -1,5 +1,4 @@
 import importlib.util
-import json
 import logging
 import os
 import pathlib
@@ -17,7 +16,6 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from codefusion.checkpoints import CheckpointError, Checkpoints
-from codefusion.training import watch
 from codefusion.training.records import read_rows
 from codefusion.training.signals import Stopped
 from codefusion.training.step import init_state
@@ -80,16 +78,6 @@ def shared_cache(tmp_path_factory):
         yield
     for name, value in before.items():
         jax.config.update(name, value)
-    compilation_cache.reset_cache()
-
-
-@pytest.fixture
-def no_cache():
-    """The state of a process whose user has set no cache."""
-    folder = jax.config.jax_compilation_cache_dir
-    jax.config.update("jax_compilation_cache_dir", None)
-    yield
-    jax.config.update("jax_compilation_cache_dir", folder)
     compilation_cache.reset_cache()
 
 
@@ -301,35 +289,6 @@ def test_a_work_directory_that_cannot_be_written_to_fails_before_the_first_step(
     assert stages[0].batches.read == []
 
 
-def test_a_cache_folder_that_cannot_be_written_to_is_done_without(
-    tmp_path, whole, no_cache
-):
-    (tmp_path / "compile_cache").write_text("in the way")
-    assert toy.fingerprint(toy.train(tmp_path)) == whole[1]
-
-
-def test_compiled_programs_are_kept_in_the_work_directory(tmp_path, no_cache):
-    folders = []
-
-    def note():
-        folders.append(jax.config.jax_compilation_cache_dir)
-
-    toy.train(
-        tmp_path,
-        run_stages=toy.stages(lengths=(1, 1)),
-        evaluators=[at(1, note)],
-        eval_every=1,
-    )
-    assert folders == [str(tmp_path / "compile_cache")]
-    assert jax.config.jax_compilation_cache_dir is None
-    assert list((tmp_path / "compile_cache").glob("*-cache"))
-
-
-def test_a_cache_that_the_user_has_set_is_left_alone(tmp_path):
-    toy.train(tmp_path, run_stages=toy.stages(lengths=(1, 1)))
-    assert not (tmp_path / "compile_cache").exists()
-
-
 CONFIG = {"model": {"width": 4, "dropout": 0.1}, "sampler": {"num_steps": 20}}
 
 
@@ -403,49 +362,3 @@ def test_every_step_is_in_one_row_of_the_metrics(whole):
 def test_a_run_without_steps_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="num_steps is 0"):
         toy.train(tmp_path, run_stages=toy.stages(lengths=(0, 0)))
-
-
-class Unread:
-    """Stands for a metric on the device; notes when the host waits for it."""
-
-    def __init__(self, step, waits, value):
-        self.step, self.waits, self.value = step, waits, value
-
-    def copy_to_host_async(self):
-        pass
-
-    def item(self):
-        self.waits.append(self.step)
-        return self.value
-
-
-def test_the_host_waits_only_for_steps_that_are_behind():
-    waits, seen = [], []
-    watcher = watch.Watch(lambda step, values: seen.append(step), None)
-    for step in range(1, 11):
-        watcher.push(step, {"finite": Unread(step, waits, True)})
-        assert all(waited <= step - watch.LAG for waited in waits)
-    watcher.flush()
-    assert seen == list(range(1, 11))
-
-
-def test_only_the_first_bad_step_is_reported():
-    waits = []
-    watcher = watch.Watch(lambda *_: None, lambda step, _: NonFiniteError(step))
-    for step in range(1, 3):
-        watcher.push(step, {"finite": Unread(step, waits, step < 1)})
-    with pytest.raises(NonFiniteError, match="1"):
-        watcher.flush()
-
-
-def test_averages_go_on_exactly_where_they_were_saved():
-    whole, first = watch.Averages(), watch.Averages()
-    values = np.random.default_rng(0).normal(size=10).tolist()
-    for n, value in enumerate(values):
-        whole.add({"loss": value, "learning_rate": value})
-        if n < 6:
-            first.add({"loss": value, "learning_rate": value})
-    second = watch.Averages(json.loads(json.dumps(first.to_json())))
-    for value in values[6:]:
-        second.add({"loss": value, "learning_rate": value})
-    assert second.take() == whole.take()
