@@ -204,13 +204,13 @@ def _training_rows(config, tokenizer):
 
 def _pretraining_rows(config, tokenizer):
     """Yields (rows, weight): corpora by size, then pairs by their share of the batch."""
-    section = config.pretraining
-    shares = sum(share for _, share in section.mixture)
+    mixture = config.pretraining.mixture
+    shares = sum(share for _, share in mixture)
     corpora = [_code_rows(config, c, tokenizer) for c in _corpora(config)]
     size = sum(len(rows) for rows in corpora)
     for rows in corpora:
         yield rows, (1 - shares) * len(rows) / size
-    for name, share in section.mixture:
+    for name, share in mixture:
         extra = datasets.beside(dataset(config), name)
         yield _pair_rows(config, extra, tokenizer), share
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from codefusion import assemble, diffusion
+from codefusion import assemble, diffusion, workdirs
 from codefusion.data.tokenizer import EOS_ID, PAD_ID, Tokenizer
 
 
@@ -123,7 +123,9 @@ class Generator:
                 progress(len(answers))
         return answers
 
-    def denoising_frames(self, utterance, *, steps=None, seed=0, frames=8):
+    def denoising_frames(
+        self, utterance, *, steps=None, seed=0, frames=8, truncate=False, guidance=None
+    ):
         """Returns `Frame`s of the first draw, evenly spaced over its steps.
 
         Args:
@@ -131,10 +133,13 @@ class Generator:
           steps: denoising steps; None for the config's.
           seed: as in `generate`.
           frames: how many to return, the first and the last step included.
+          truncate: as in `generate`.
+          guidance: as in `generate`.
         """
         sampler = self._sampler(steps)
-        settings = dataclasses.replace(self._settings(1, None), num_draws=1)
-        tokens, probs = self._trajectory(sampler, settings, utterance, seed)
+        settings = dataclasses.replace(self._settings(1, guidance), num_draws=1)
+        source = self.encode(utterance, truncate=truncate)
+        tokens, probs = self._trajectory(sampler, settings, source, seed)
         times = _times(self.parts.process, sampler)
         count = min(frames, sampler.num_steps)
         chosen = np.linspace(0, sampler.num_steps - 1, count).round()
@@ -255,10 +260,10 @@ class Generator:
             return bound(x0_hat, context, method="decode")[1]
         return diffusion.nearest_log_probs(x0_hat, bound(method="embedding_table"))
 
-    def _trajectory(self, sampler, settings, utterance, seed):
+    def _trajectory(self, sampler, settings, ids, seed):
         """Returns tokens and their probabilities, [steps, L] each."""
         settings = dataclasses.replace(settings, batch_size=1)
-        source, mask = self._pad([self.encode(utterance)], 1)
+        source, mask = self._pad([ids], 1)
         keys = _draw_keys(jax.random.key(seed), jnp.arange(1), 1)
 
         @jax.jit
@@ -267,7 +272,7 @@ class Generator:
                 sampler, settings, params, source, mask, keys
             )
             log_probs = jax.lax.map(
-                lambda x0_hat: self._log_probs(params, x0_hat, context)[0], history[:]
+                lambda x0_hat: self._log_probs(params, x0_hat, context)[0], history
             )
             return jnp.argmax(log_probs, -1), jnp.exp(jnp.max(log_probs, -1))
 
@@ -282,8 +287,6 @@ class Generator:
 
 def load(workdir):
     """Returns the `Generator` of a trained work directory."""
-    from codefusion import workdirs
-
     config, tokenizer, params, step = workdirs.read(workdir)
     return Generator(
         config, tokenizer, assemble.parts(config, tokenizer.vocab_size), params, step

@@ -136,7 +136,12 @@ def _frames(model, utterance, options):
     if not options.show_denoising:
         return
     frames = model.denoising_frames(
-        utterance, seed=options.seed, steps=options.steps, frames=options.frames
+        utterance,
+        seed=options.seed,
+        steps=options.steps,
+        frames=options.frames,
+        truncate=options.truncate,
+        guidance=options.guidance,
     )
     for frame in frames:
         yield denoising.Frame(frame.step, frame.t, frame.text)

@@ -14,6 +14,7 @@ MAX_LENGTH = 10_000
 MAX_DEPTH = 200
 LANGUAGES = ("bash", "python", "cf")
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 def parse(text, language):
@@ -24,9 +25,18 @@ def parse(text, language):
       language: "bash" or "python".
 
     Returns:
-      The tree; positions are bytes of the text in UTF-8.
+      The tree. For Bash each character outside ASCII stands there as its code point
+      (`u00E9`) or, if it is no letter or digit, as ".": the grammar's scanner reads
+      beyond its tables on characters of other planes, and may crash.
     """
+    if language == "bash":
+        text = _NOT_ASCII.sub(_spell, text)
     return _parser(language).parse(text.encode(errors="replace"))
+
+
+def _spell(match):
+    char = match.group()
+    return f"u{ord(char):04X}" if char.isalnum() else "."
 
 
 def nodes(tree):

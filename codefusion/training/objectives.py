@@ -67,7 +67,9 @@ class Objective:
     def _bind(self, params, dropout_key):
         """Returns `call(method, *args)` with parameters and dropout keys bound."""
         methods = ("embed", "encode", "denoise", "decode", "read_embedding")
-        keys = dict(zip(methods, jax.random.split(dropout_key, len(methods))))
+        keys = dict(
+            zip(methods, jax.random.split(dropout_key, len(methods)), strict=True)
+        )
         draws = ("encode", "denoise", "decode")
 
         def call(method, *args, **kwargs):

@@ -1,0 +1,63 @@
+"""Reads a trained work directory back: config, tokenizer, averaged parameters."""
+
+import json
+import os
+import pathlib
+
+import jax
+
+from codefusion import assemble, checkpoints
+from codefusion import config as configs
+from codefusion.data.tokenizer import Tokenizer
+
+
+def read(workdir):
+    """Returns what the newest intact checkpoint of a work directory was trained to.
+
+    Args:
+      workdir: a folder that training wrote.
+
+    Returns:
+      (config, tokenizer, params, step): the checked config, the `Tokenizer`, the
+      moving average of the parameters, and the training step it is of.
+
+    Raises:
+      ValueError: a file is missing, damaged, or of another run.
+    """
+    folder = pathlib.Path(workdir)
+    config = _read_config(folder / "config.json")
+    tokenizer = Tokenizer.load(folder / "tokenizer.model")
+    saved = checkpoints.Checkpoints(folder)
+    step = saved.latest()
+    if step is None:
+        raise ValueError(
+            f"{os.fspath(folder)} holds no checkpoint yet; expected one from "
+            "codefusion train."
+        )
+    _check_tokenizer(saved.extra(step), tokenizer, folder)
+    model = assemble.parts(config, tokenizer.vocab_size).model
+    like = jax.eval_shape(lambda: assemble.init_params(config, model))
+    params = saved.restore(step, {"ema_params": like})["ema_params"]
+    return config, tokenizer, params, step
+
+
+def _read_config(path):
+    if not path.is_file():
+        raise ValueError(
+            f"{path} is missing; expected the config that codefusion train writes."
+        )
+    try:
+        config = configs.from_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}.") from error
+    return assemble.check(config)
+
+
+def _check_tokenizer(extra, tokenizer, folder):
+    """Raises ValueError where the checkpoint was trained with another tokenizer."""
+    wanted = json.loads(extra["identity"]["tokenizer hash"])
+    if wanted is not None and wanted != tokenizer.content_hash:
+        raise ValueError(
+            f"{folder / 'tokenizer.model'} has hash {tokenizer.content_hash[:12]}, but "
+            f"the checkpoint was trained with {wanted[:12]}; put the right file back."
+        )
