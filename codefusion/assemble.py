@@ -203,7 +203,7 @@ def _training_rows(config, tokenizer):
 
 
 def _pretraining_rows(config, tokenizer):
-    """Yields (rows, weight): corpora by size, then pairs by their share of the batch."""
+    """Yields (rows, weight): corpora by size, then pairs by their share."""
     mixture = config.pretraining.mixture
     shares = sum(share for _, share in mixture)
     corpora = [_code_rows(config, c, tokenizer) for c in _corpora(config)]

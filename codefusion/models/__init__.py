@@ -5,8 +5,9 @@
 
 from codefusion.models.codefusion import CodeFusion, Context
 from codefusion.models.decoder import CopyHead, TokenHead
+from codefusion.models.span_copy import SpanCopyHead
 
 MODELS = {"codefusion": CodeFusion}
-HEADS = {"copy": CopyHead, "token": TokenHead}
+HEADS = {"token": TokenHead, "copy": CopyHead, "span_copy": SpanCopyHead}
 
 __all__ = ["HEADS", "MODELS", "CodeFusion", "Context"]

@@ -80,12 +80,12 @@ class CopyHead(nn.Module):
         gate = dense(1, "gate", hidden).astype(jnp.float32)
         none = ~jnp.any(copyable, axis=-1)[:, None, None]
         stay = jnp.where(none, 1.0, jax.nn.sigmoid(gate))
-        copied = _scatter(jax.nn.softmax(scores, axis=-1), source, self.vocab_size)
+        copied = scatter(jax.nn.softmax(scores, axis=-1), source, self.vocab_size)
         probs = stay * jax.nn.softmax(logits, axis=-1) + (1.0 - stay) * copied
         return jnp.log(probs + 1e-9)
 
 
-def _scatter(weights, source, vocab_size):
+def scatter(weights, source, vocab_size):
     """Returns the weights [B, L, S] summed by source token, [B, L, V]."""
 
     def one_row(weights, source):

@@ -1,0 +1,48 @@
+"""Requests to Python, CoNaLa as the authors released it.
+
+    codefusion train --config=configs/conala.py --workdir=runs/conala
+    codefusion evaluate --workdir=runs/conala
+
+Pre-training on Python snippets from four sources, then fine-tuning. The random split;
+`configs/conala.py:released` is the authors'. Sized for two CPU cores;
+`configs/conala.py:large` is for one GPU. Scores and times: not measured yet.
+"""
+
+from codefusion import config
+
+
+def get_config(form="small"):
+    """Returns the config; form is "small", "released" or "large"."""
+    c = config.base()
+    scheme = "released" if form == "released" else "random"
+    c.data = dict(name="conala", scheme=scheme, source_length=64, target_length=64)
+    c.tokenizer.vocab_size = 4096
+    c.model.update(width=192, num_heads=6, mlp_width=768, denoiser_layers=4)
+    c.model.head.name = "span_copy"
+    c.pretraining.num_steps = 1_500
+    c.pretraining.corpora = ("python_corpus",)
+    c.training.num_steps = 600
+    c.inference.batch_size = 8
+    c.evaluation.metrics = (
+        "chrf",
+        "edit_similarity",
+        "code_bleu_style",
+        "exact_match",
+        "codebert_score",
+        "validity",
+    )
+    if form == "large":
+        _enlarge(c)
+    return c
+
+
+def _enlarge(c):
+    c.model.update(width=512, num_heads=8, head_width=64, mlp_width=2048)
+    c.model.update(encoder_layers=6, denoiser_layers=10, decoder_layers=6)
+    c.model.update(dtype="bfloat16", scan_layers=True)
+    c.pretraining.num_steps = 10_000
+    c.pretraining.batch_size = 512
+    c.training.num_steps = 3_000
+    c.training.batch_size = 256
+    c.training.optimizer.learning_rate = 3e-4
+    c.inference.batch_size = 64

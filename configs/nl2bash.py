@@ -1,0 +1,50 @@
+"""Requests to Bash, NL2Bash as the authors released it.
+
+    codefusion train --config=configs/nl2bash.py --workdir=runs/nl2bash
+    codefusion evaluate --workdir=runs/nl2bash
+
+Pre-training on the authors' Bash snippets, then fine-tuning. The random split;
+`configs/nl2bash.py:released` is the authors'. Sized for two CPU cores;
+`configs/nl2bash.py:large` is for one GPU. Scores and times: not measured yet.
+"""
+
+from codefusion import config
+
+
+def get_config(form="small"):
+    """Returns the config; form is "small", "released" or "large"."""
+    c = config.base()
+    scheme = "released" if form == "released" else "random"
+    c.data = dict(name="nl2bash", scheme=scheme, source_length=64, target_length=48)
+    c.tokenizer.vocab_size = 4096
+    c.model.update(width=192, num_heads=6, mlp_width=768, denoiser_layers=4)
+    c.model.head.name = "span_copy"
+    c.pretraining.num_steps = 1_000
+    c.pretraining.corpora = ("bash_corpus",)
+    c.training.num_steps = 2_500
+    c.inference.batch_size = 8
+    c.evaluation.max_rows = 500
+    c.evaluation.metrics = (
+        "template_match_loose",
+        "template_match_strict",
+        "edit_similarity",
+        "exact_match",
+        "validity",
+    )
+    if form == "large":
+        _enlarge(c)
+    return c
+
+
+def _enlarge(c):
+    c.model.update(width=512, num_heads=8, head_width=64, mlp_width=2048)
+    c.model.update(encoder_layers=6, denoiser_layers=10, decoder_layers=6)
+    c.model.update(dtype="bfloat16", scan_layers=True)
+    c.data.update(source_length=96, target_length=96)
+    c.pretraining.num_steps = 5_000
+    c.pretraining.batch_size = 512
+    c.training.num_steps = 10_000
+    c.training.batch_size = 512
+    c.training.optimizer.learning_rate = 5e-4
+    c.inference.batch_size = 64
+    c.evaluation.max_rows = 0

@@ -1,0 +1,44 @@
+"""The paper's model and settings, as far as they are known (Singh et al. 2023).
+
+    codefusion train --config=configs/paper/codefusion.py --workdir=runs/paper
+
+`:cf_rules`, `:nl2bash` (the default) and `:conala` choose the language. From the
+paper: width 512, 10 denoiser and 6 decoder layers, 128 tokens in and out, square-root
+schedule, 1,200 ancestral steps, the three-term loss with equal weights, AdamW at 5e-4
+without weight decay, both pre-training tasks. Not known and chosen here: batch size,
+number of steps, mask rate, mix of the tasks, moving average, and the vocabulary, as
+CodeT5's is not part of this project. Needs an accelerator; not run yet.
+"""
+
+from codefusion import config
+
+_CORPORA = {
+    "cf_rules": ("cf_corpus",),
+    "nl2bash": ("bash_corpus",),
+    "conala": ("python_corpus",),
+}
+
+
+def get_config(dataset="nl2bash"):
+    """Returns the config for one of the three benchmarks, released split."""
+    c = config.base()
+    c.data = dict(name=dataset, scheme="released", source_length=128, target_length=128)
+    c.tokenizer = dict(name="sentencepiece", vocab_size=32_100, model_type="bpe")
+    c.model.update(width=512, embedding_width=512, num_heads=8, head_width=64)
+    c.model.update(mlp_width=2048, encoder_layers=6, denoiser_layers=10)
+    c.model.update(decoder_layers=6, self_conditioning=False, scan_layers=True)
+    c.model.update(dtype="bfloat16", head=dict(name="token"))
+    c.diffusion.embedding_scale = 1.0
+    c.diffusion.times = dict(name="uniform")
+    c.diffusion.loss = dict(name="paper")
+    adamw = dict(learning_rate=5e-4, weight_decay=0.0)
+    for stage, steps in ((c.pretraining, 100_000), (c.training, 40_000)):
+        stage.num_steps = steps
+        stage.optimizer.update(adamw)
+    c.pretraining.corpora = _CORPORA[dataset]
+    c.training.context_dropout = 0.0
+    c.training.self_conditioning = 0.0
+    c.sampler = dict(name="ddpm", num_steps=1200, spacing="time")
+    c.inference.num_draws = 5
+    c.inference.ranking = dict(name="log_prob")
+    return c
