@@ -1,0 +1,115 @@
+"""What a config becomes, and the faults that only the tables can show."""
+
+import importlib.util
+import pathlib
+
+import pytest
+
+from codefusion import assemble, config
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def tiny(**sections):
+    """Returns the tiny config with `section__key=value` changed."""
+    path = ROOT / "configs" / "tiny.py"
+    spec = importlib.util.spec_from_file_location("tiny_config", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = module.get_config()
+    for key, value in sections.items():
+        section, name = key.split("__")
+        found[section][name] = value
+    return found
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """A tokenizer of few rows, as none of the tests reads its pieces."""
+    return assemble.train_tokenizer(assemble.check(tiny(data__size=100)))
+
+
+def fault(**sections):
+    """Returns the one line with which a config is refused."""
+    with pytest.raises(ValueError) as error:
+        assemble.check(tiny(**sections))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("key", ["pretraining__mixture", "training__mixture"])
+def test_an_unknown_data_set_in_a_mixture_is_named_with_the_known_ones(key):
+    line = fault(**{key: (("cf_rule", 0.5),)})
+    assert key.replace("__", ".") in line
+    assert "'cf_rule'" in line and "cf_rules" in line and "generated" in line
+
+
+def test_an_unknown_corpus_is_named_with_the_known_ones():
+    line = fault(pretraining__corpora=("cf_rules",))
+    assert "pretraining.corpora" in line and "'cf_rules'" in line
+    assert "cf_corpus" in line and "generated" not in line
+
+
+def test_fewer_draws_than_candidates_is_an_error_naming_both_numbers():
+    line = fault(inference__num_draws=4, inference__num_candidates=5)
+    assert "inference.num_draws is 4" in line
+    assert "inference.num_candidates, 5" in line
+
+
+def test_as_many_draws_as_candidates_are_enough():
+    checked = assemble.check(tiny(inference__num_draws=5, inference__num_candidates=5))
+    assert checked.inference.num_draws == 5
+
+
+def test_an_unknown_choice_names_its_key():
+    assert "inference.ranking" in fault(inference__ranking=dict(name="best"))
+
+
+def test_an_argument_that_a_choice_does_not_take_is_an_error():
+    given = tiny()
+    given.sampler = dict(name="ddpm", num_steps=5, eta=0.5)
+    with pytest.raises(ValueError, match="sampler.eta"):
+        assemble.check(given)
+
+
+def test_a_check_changes_no_config_and_is_its_own_fixed_point():
+    given = tiny()
+    before = config.to_json(given)
+    checked = assemble.check(given)
+    assert config.to_json(given) == before
+    assert config.to_json(assemble.check(checked)) == config.to_json(checked)
+
+
+def test_parts_take_their_numbers_from_the_config():
+    given = tiny()
+    given.sampler = dict(name="ddpm", num_steps=7)
+    given.diffusion.loss = dict(name="paper", padding_weight=0.5)
+    given.inference.rounding = dict(name="clamping")
+    built = assemble.parts(assemble.check(given), vocab_size=99)
+    assert built.sampler.num_steps == 7
+    assert built.loss.padding_weight == 0.5
+    assert not built.rounding.reads_decoder
+    assert (built.model.vocab_size, built.model.width) == (99, 32)
+    assert built.model.max_target_length == given.data.target_length
+
+
+def test_without_pretraining_there_is_one_stage_and_its_steps_are_the_configs(
+    tokenizer,
+):
+    given = tiny(pretraining__num_steps=0, training__num_steps=7, data__size=100)
+    given = assemble.check(given)
+    built = assemble.parts(given, tokenizer.vocab_size)
+    (stage,) = assemble.stages(given, tokenizer, built)
+    assert (stage.name, stage.num_steps) == ("training", 7)
+    again = assemble.stages(given, tokenizer, built)[0]
+    assert stage.batches.content_hash == again.batches.content_hash
+
+
+def test_a_training_mixture_that_leaves_no_share_to_the_data_set_is_an_error(
+    tokenizer,
+):
+    mixture = (("generated", 1.0),)
+    given = assemble.check(tiny(training__mixture=mixture, data__size=100))
+    built = assemble.parts(given, tokenizer.vocab_size)
+    with pytest.raises(ValueError, match="training.mixture adds up to 1.0"):
+        assemble.stages(given, tokenizer, built)
