@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 
 
 class Optimizer(NamedTuple):
@@ -159,10 +160,82 @@ class AdamW:
         return Optimizer(optax.chain(clip, adamw), learning_rate)
 
 
+@dataclasses.dataclass(frozen=True)
+class Muon:
+    """Orthogonalised momentum for the layers' matrices, AdamW for the rest.
+
+    Muon (Jordan et al. 2024) with updates scaled to AdamW's size (Liu et al. 2025,
+    section 2.2), so that one learning rate serves both. Embeddings, positions, the
+    vocabulary and everything that is no matrix stay with AdamW.
+
+    Attributes:
+      learning_rate, warmup_steps, schedule, final_fraction, weight_decay, b1, b2,
+        clip_norm: as in `AdamW`.
+      momentum: decay of Muon's momentum.
+    """
+
+    learning_rate: float = 3e-3
+    warmup_steps: int = 50
+    schedule: str = "cosine"
+    final_fraction: float = 0.05
+    weight_decay: float = 0.01
+    b1: float = 0.9
+    b2: float = 0.98
+    clip_norm: float = 1.0
+    momentum: float = 0.95
+
+    def __post_init__(self):
+        self._adamw()  # holds the shared settings to their ranges
+        _check(self, "momentum", 0.0 <= self.momentum < 1.0, "at least 0, below 1")
+
+    def build(self, num_steps: int) -> Optimizer:
+        """Returns the optimizer of a stage of `num_steps` steps."""
+        learning_rate = self._adamw().build(num_steps).learning_rate
+        muon = optax.contrib.muon(
+            learning_rate,
+            beta=self.momentum,
+            weight_decay=self.weight_decay,
+            weight_decay_mask=decays,
+            adam_b1=self.b1,
+            adam_b2=self.b2,
+            adam_weight_decay=self.weight_decay,
+            muon_weight_dimension_numbers=muon_dimensions,
+            consistent_rms=0.2,
+        )
+        if not self.clip_norm:
+            return Optimizer(muon, learning_rate)
+        clip = optax.clip_by_global_norm(self.clip_norm)
+        return Optimizer(optax.chain(clip, muon), learning_rate)
+
+    def _adamw(self):
+        names = [f.name for f in dataclasses.fields(self) if f.name != "momentum"]
+        return AdamW(**{name: getattr(self, name) for name in names})
+
+
+def muon_dimensions(params) -> Any:
+    """Returns which axes of a parameter Muon makes orthogonal; None leaves it to AdamW.
+
+    Args:
+      params: parameter tree.
+
+    Returns:
+      A tree of `MuonDimensionNumbers` or None with the structure of `params`.
+    """
+
+    def dimensions(path, leaf):
+        names = [getattr(part, "key", "") for part in path]
+        inside = any(name.startswith("layer") or name == "layers" for name in names)
+        if names[-1:] != ["kernel"] or not inside or leaf.ndim < 2:
+            return None
+        return optax.contrib.MuonDimensionNumbers(leaf.ndim - 2, leaf.ndim - 1)
+
+    return jax.tree_util.tree_map_with_path(dimensions, params)
+
+
 def _check(section, name, holds, expected):
     if not holds:
         value = getattr(section, name)
         raise ValueError(f"optimizer.{name} is {value!r}; expected {expected}.")
 
 
-OPTIMIZERS = {"adamw": AdamW}
+OPTIMIZERS = {"adamw": AdamW, "muon": Muon}

@@ -103,3 +103,36 @@ def test_an_optimizer_is_an_immutable_value():
     assert optimizers.AdamW(b1=0.8) == optimizers.OPTIMIZERS["adamw"](b1=0.8)
     with pytest.raises(dataclasses.FrozenInstanceError):
         optimizers.AdamW().b1 = 0.1
+
+
+def test_muon_takes_the_matrices_of_layers_and_adamw_the_rest():
+    tree = {
+        "embedding": jnp.ones((4, 3)),
+        "stack": {
+            "layer_0": {"in": {"kernel": jnp.ones((3, 3))}, "norm": jnp.ones(3)},
+            "layers": {"in": {"kernel": jnp.ones((2, 3, 5))}},
+        },
+        "head": {"kernel": jnp.ones((3, 4))},
+    }
+    chosen = optimizers.muon_dimensions(tree)
+    assert chosen["embedding"] is None and chosen["head"]["kernel"] is None
+    assert chosen["stack"]["layer_0"]["norm"] is None
+    assert tuple(chosen["stack"]["layer_0"]["in"]["kernel"]) == (0, 1)
+    assert tuple(chosen["stack"]["layers"]["in"]["kernel"]) == (1, 2)
+
+
+def test_muon_lowers_a_quadratic():
+    target = jax.random.normal(jax.random.key(0), (4, 6))
+    params = {"layer_0": {"kernel": jnp.zeros((4, 6))}, "bias": jnp.zeros(6)}
+
+    def loss(params):
+        error = params["layer_0"]["kernel"] + params["bias"][None] - target
+        return jnp.sum(jnp.square(error))
+
+    muon = optimizers.Muon(learning_rate=0.5, warmup_steps=1).build(100).transform
+    state = muon.init(params)
+    start = loss(params)
+    for _ in range(100):
+        updates, state = muon.update(jax.grad(loss)(params), state, params)
+        params = jax.tree.map(jnp.add, params, updates)
+    assert loss(params) < 0.05 * start
