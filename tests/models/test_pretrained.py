@@ -105,21 +105,21 @@ def test_matrices_are_transposed_and_tables_are_not(file, params):
     tensors = random_tensors()
     save_file(tensors, file)
     loaded = pretrained.load_encoder(file, params)["encoder"]
+    layer, stored = loaded["layer_1"], "encoder.block.1.layer."
+    for name, letter in dict(query="q", key="k", value="v", out="o").items():
+        matrix = tensors[f"{stored}0.SelfAttention.{letter}.weight"]
+        np.testing.assert_array_equal(layer[name]["kernel"], matrix.T)
+    np.testing.assert_array_equal(layer["in"]["kernel"], tensors[WI].T)
+    for i, name in enumerate(("attention_norm", "feed_forward_norm")):
+        scale = tensors[f"{stored}{i}.layer_norm.weight"]
+        np.testing.assert_array_equal(layer[name]["scale"], scale)
     np.testing.assert_array_equal(loaded["embedding"], tensors["shared.weight"])
     np.testing.assert_array_equal(loaded["position_bias"], tensors[BIAS])
-    np.testing.assert_array_equal(
-        loaded["layer_1"]["query"]["kernel"], tensors[QUERY].T
-    )
-    np.testing.assert_array_equal(loaded["layer_1"]["in"]["kernel"], tensors[WI].T)
 
 
 @pytest.mark.parametrize(
     "alias",
-    [
-        "encoder.embed_tokens.weight",
-        "decoder.embed_tokens.weight",
-        "lm_head.weight",
-    ],
+    ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"],
 )
 def test_any_one_alias_of_the_embedding_does(file, params, alias):
     tensors = random_tensors()
@@ -353,8 +353,9 @@ def oracle():
     )
     t5 = transformers.T5EncoderModel(config).eval()
     with torch.no_grad():
+        # Much larger and the softmax turns rounding into errors of 1e-5 on both sides.
         for weight in t5.parameters():
-            weight += 0.3 * torch.randn_like(weight)
+            weight += 0.1 * torch.randn_like(weight)
     return t5
 
 
