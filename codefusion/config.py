@@ -205,7 +205,10 @@ def to_json(config):
 
 def from_json(text):
     """Returns the ConfigDict that `to_json` wrote; lists become tuples."""
-    return _config_dict(checks.plain(json.loads(text)))
+    values = checks.plain(json.loads(text))
+    if not checks.is_section(values):
+        raise ValueError(f"the text is {checks.show(values)}; expected an object")
+    return _config_dict(values)
 
 
 def fingerprint(config):

@@ -49,7 +49,7 @@ def _read_config(path):
     try:
         config = configs.from_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}.") from error
+        raise ValueError(f"{path} is no config in JSON: {error}.") from error
     return assemble.check(config)
 
 
