@@ -1,0 +1,253 @@
+"""What a request gets, and what it does not depend on."""
+
+import dataclasses
+import functools
+import importlib.util
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from codefusion import assemble, diffusion, inference
+from codefusion.data.tokenizer import EOS_ID, PAD_ID, Tokenizer
+
+ROOT = pathlib.Path(__file__).parent.parent
+SOURCE, TARGET = 16, 8
+WORDS = "highlight cells greater than below between 10 25 300 color red text Yes No"
+FIRST, SECOND, THIRD = "cells greater than 25", "text Yes", "color red below 300"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    """Compiles without optimising: the programs here are run a few times only."""
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture(scope="module")
+def generator():
+    """A network of random parameters: every answer is a surprise, none is short."""
+    spec = importlib.util.spec_from_file_location(
+        "tiny_config", ROOT / "configs" / "tiny.py"
+    )
+    tiny = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tiny)
+    given = tiny.get_config()
+    given.data.update(source_length=SOURCE, target_length=TARGET)
+    given.sampler = dict(name="ddim", num_steps=3, eta=0.5)
+    given.inference.update(num_candidates=2, num_draws=3, batch_size=2)
+    given.inference.ranking = dict(name="none")
+    given = assemble.check(given)
+    words = WORDS.split()
+    texts = [f"{a} {b} {c}" for a in words for b in words for c in words[::3]]
+    tokenizer = Tokenizer.train(texts, vocab_size=320)
+    built = assemble.parts(given, tokenizer.vocab_size)
+    params = assemble.init_params(given, built.model)
+    return inference.Generator(given, tokenizer, built, params, 0)
+
+
+@pytest.fixture(scope="module")
+def answer(generator):
+    """The answer to FIRST alone, with seed 0."""
+    return generator.generate([FIRST])[0]
+
+
+def texts(answers):
+    return [[candidate.text for candidate in answer] for answer in answers]
+
+
+def close(first, second):
+    """Whether two answers are the same texts; sums may differ in the last bits."""
+    assert texts([first]) == texts([second])
+    scores = [[candidate.log_prob for candidate in a] for a in (first, second)]
+    np.testing.assert_allclose(*scores, rtol=1e-5)
+    return True
+
+
+def test_the_same_seed_gives_the_same_answer_and_another_seed_another(
+    generator, answer
+):
+    assert generator.generate([FIRST])[0] == answer
+    assert texts(generator.generate([FIRST], seed=1))[0] != texts([answer])[0]
+
+
+def test_an_answer_depends_on_the_request(generator, answer):
+    assert texts(generator.generate([SECOND]))[0] != texts([answer])[0]
+
+
+def test_an_answer_does_not_depend_on_its_neighbours(generator, answer):
+    for others in ([SECOND], [THIRD], [SECOND, THIRD], [FIRST] * 4):
+        assert generator.generate([FIRST, *others])[0] == answer
+    one = generator.generate([SECOND, THIRD, FIRST])
+    two = generator.generate([FIRST, THIRD, SECOND])
+    assert one[1] == two[1] and one[0] != two[0]
+
+
+def test_the_same_request_in_another_place_draws_other_noise(generator):
+    answers = generator.generate([FIRST] * 3)
+    assert len({tuple(row) for row in texts(answers)}) == 3
+
+
+def with_settings(generator, **changes):
+    """Returns the generator with other inference settings, or another rounding."""
+    given = type(generator.config)(generator.config.to_dict())
+    given.inference.update(changes)
+    parts = generator.parts
+    if "rounding" in changes:
+        rounding = diffusion.ROUNDINGS[changes["rounding"]["name"]]()
+        parts = dataclasses.replace(parts, rounding=rounding)
+    return dataclasses.replace(generator, config=given, parts=parts)
+
+
+def test_an_answer_does_not_depend_on_how_many_are_computed_together(generator, answer):
+    wide = with_settings(generator, batch_size=5)
+    answers = wide.generate([FIRST, SECOND, THIRD])
+    assert close(answers[0], answer)
+    expected = generator.generate([FIRST, SECOND, THIRD])
+    assert all(close(a, b) for a, b in zip(answers, expected, strict=True))
+
+
+def test_progress_counts_the_answers(generator):
+    seen = []
+    answers = generator.generate([FIRST, SECOND, THIRD], progress=seen.append)
+    assert len(answers) == 3 and seen == [2, 3]
+    assert generator.generate([]) == []
+
+
+def test_num_candidates_is_honoured_beyond_the_draws_of_the_config(generator, answer):
+    (more,) = generator.generate([FIRST], num_candidates=4)
+    assert len(answer) == 2 and len(more) == 4
+    # A draw's noise hangs on its number alone, so that more draws keep the first.
+    assert close(more[:2], answer)
+    (fewer,) = generator.generate([FIRST], num_candidates=1)
+    assert close(fewer, answer[:1])
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_fewer_than_one_candidate_is_an_error(generator, count):
+    with pytest.raises(ValueError, match=f"num_candidates is {count}; expected at"):
+        generator.generate([FIRST], num_candidates=count)
+
+
+def test_zero_steps_are_an_error(generator):
+    with pytest.raises(ValueError, match="num_steps must be at least 1, got 0"):
+        generator.generate([FIRST], steps=0)
+
+
+def test_the_network_is_called_once_a_step(generator, answer):
+    calls = []
+
+    def count(x0_hat):
+        jax.debug.callback(lambda _: calls.append(1), x0_hat[0, 0, 0])
+        return x0_hat
+
+    rounding = type("Counting", (), {"reads_decoder": True})
+    rounding.__call__ = lambda self, x0_hat, table: count(x0_hat)
+    parts = dataclasses.replace(generator.parts, rounding=rounding())
+    counting = dataclasses.replace(generator, parts=parts)
+    (other,) = counting.generate([FIRST], steps=5)
+    jax.effects_barrier()
+    assert len(calls) == 5
+    assert texts([other]) != texts([answer])
+
+
+def test_guidance_of_one_is_the_answer_without_guidance(generator, answer):
+    assert generator.generate([FIRST], guidance=1.0)[0] == answer
+    guesses = jax.random.normal(jax.random.key(0), (2, 1, 4, 3))
+    np.testing.assert_allclose(inference._guide(guesses, 1.0), guesses[0], rtol=1e-5)
+    np.testing.assert_allclose(inference._guide(guesses, 0.0), guesses[1], rtol=1e-5)
+
+
+def test_guidance_moves_the_answer(generator, answer):
+    assert texts(generator.generate([FIRST], guidance=4.0)) != texts([answer])
+
+
+@pytest.mark.parametrize("utterance", ["", "   ", "\n"])
+def test_an_empty_utterance_is_an_error(generator, utterance):
+    with pytest.raises(ValueError, match="utterance is empty"):
+        generator.generate([FIRST, utterance])
+
+
+def test_an_utterance_that_is_too_long_is_an_error_in_one_line_with_the_limit(
+    generator,
+):
+    with pytest.raises(ValueError) as error:
+        generator.generate([WORDS])
+    line = str(error.value)
+    length = len(generator.tokenizer.encode(WORDS))
+    assert "\n" not in line and "truncate" in line
+    assert f"has {length} tokens; expected at most {SOURCE - 1} " in line
+
+
+def test_an_utterance_of_the_greatest_length_is_taken_whole(generator):
+    ids = generator.tokenizer.encode(WORDS)[: SOURCE - 1]
+    longest = generator.tokenizer.decode(ids)
+    assert generator.encode(longest) == [*ids, EOS_ID]
+
+
+def test_truncate_answers_as_if_the_rest_had_not_been_said(generator):
+    cut = generator.tokenizer.decode(generator.tokenizer.encode(WORDS)[: SOURCE - 1])
+    long, short = generator.generate([WORDS], truncate=True), generator.generate([cut])
+    assert long == short
+    assert len(generator.encode(WORDS, truncate=True)) == SOURCE
+
+
+def test_a_token_temperature_draws_from_the_head(generator, answer):
+    hot = with_settings(generator, token_temperature=1.0)
+    (drawn,) = hot.generate([FIRST])
+    assert texts([drawn]) != texts([answer])
+    assert hot.generate([FIRST])[0] == drawn
+    assert max(c.log_prob for c in drawn) < max(c.log_prob for c in answer)
+
+
+def test_tokens_are_drawn_by_their_probability():
+    probs = jnp.array([0.1, 0.0, 0.0, 0.0, 0.2, 0.7])
+    log_probs = jnp.log(jnp.broadcast_to(probs, (100, 50, 6)) + 1e-9)
+    keys = jax.random.split(jax.random.key(0), 100)
+    tokens, _ = inference._choose(log_probs, keys, 1.0)
+    found = np.bincount(np.asarray(tokens).ravel(), minlength=6) / tokens.size
+    np.testing.assert_allclose(found, probs, atol=0.02)  # 5,000 draws
+    tokens, scores = inference._choose(log_probs, keys, 0.0)
+    assert (np.asarray(tokens) == 5).all()
+    np.testing.assert_allclose(scores, np.log(0.7), rtol=1e-5)
+
+
+def test_a_score_is_the_mean_up_to_the_end_and_ignores_what_follows():
+    tokens = jnp.array([[5, 6, EOS_ID, 7], [5, 6, 7, 8], [PAD_ID, 5, 6, 7]])
+    picked = jnp.log(jnp.array([[0.5, 0.4, 0.8, 0.9]] * 3))
+    log_probs = jnp.full((3, 4, 9), -50.0)
+    rows, columns = np.indices(tokens.shape)
+    log_probs = log_probs.at[rows, columns, tokens].set(picked)
+    _, scores = inference._choose(log_probs, None, 0.0)
+    expected = [np.log([0.5, 0.4, 0.8]).mean(), picked[1].mean(), np.log(0.5)]
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+
+
+@functools.cache
+def _rounded(generator, name):
+    return with_settings(generator, rounding=dict(name=name)).generate([FIRST])[0]
+
+
+def test_grounding_and_clamping_answer_in_their_own_way(generator, answer):
+    found = {tuple(texts([answer])[0])}
+    for name in ("grounding", "clamping"):
+        candidates = _rounded(generator, name)
+        assert len(candidates) == 2
+        assert all(np.isfinite(c.log_prob) and c.log_prob <= 0 for c in candidates)
+        found.add(tuple(texts([candidates])[0]))
+    assert len(found) == 3
+
+
+def test_the_last_frame_is_the_first_draw(generator, answer):
+    frames = generator.denoising_frames(FIRST, frames=8)
+    assert frames[-1].text == answer[0].text
+    assert [frame.step for frame in frames] == [1, 2, 3]
+    times = [frame.t for frame in frames]
+    assert times[0] == 1.0 and sorted(times, reverse=True) == times
+    last = frames[-1]
+    assert len(last.tokens) == len(last.probs) and "".join(last.tokens) == last.text
+    assert all(0.0 < p <= 1.0 + 1e-6 for p in last.probs)
