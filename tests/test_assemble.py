@@ -113,3 +113,11 @@ def test_a_training_mixture_that_leaves_no_share_to_the_data_set_is_an_error(
     built = assemble.parts(given, tokenizer.vocab_size)
     with pytest.raises(ValueError, match="training.mixture adds up to 1.0"):
         assemble.stages(given, tokenizer, built)
+
+
+def test_a_data_set_mixed_with_itself_keeps_its_size_and_seed():
+    given = assemble.check(tiny(data__size=100))
+    main = assemble.dataset(given)
+    texts = list(assemble._training_texts(given))
+    assert len(main.examples("train")) == 100
+    assert len(texts) == 2 * (100 + 100)  # an utterance and a program each

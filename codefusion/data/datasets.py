@@ -319,7 +319,7 @@ def beside(dataset, name):
     """Returns another data set or corpus with what it shares with `dataset`.
 
     Lengths, folder, scheme and split seed carry over, so a row held out of one is held
-    out of the other.
+    out of the other. A data set beside itself is itself, with its own arguments.
 
     Args:
       dataset: an entry of `DATASETS`, built.
@@ -328,6 +328,8 @@ def beside(dataset, name):
     table = {**DATASETS, **CORPORA}
     if name not in table:
         raise ValueError(f"{name!r} is no data set; expected one of {sorted(table)}.")
+    if name == dataset.name:
+        return dataset
     shared = {"source_length", "target_length", "scheme", "split_seed"}
     shared |= {"on_error", "data_dir"}
     own = {field.name for field in dataclasses.fields(table[name])}
