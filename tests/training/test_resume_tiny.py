@@ -5,15 +5,19 @@ import os
 import pathlib
 import random
 import signal
+import subprocess
+import sys
+import time
 
 import jax
-import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from codefusion import assemble, workdirs
+from codefusion import assemble, checkpoints, workdirs
+from codefusion import config as configs
 from codefusion.commands import train
-from codefusion.training import loop
+from codefusion.training import loop, optimizers
+from codefusion.training import step as steps
 from codefusion.training.signals import Stopped
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -54,36 +58,45 @@ def tiny():
 
 
 @pytest.fixture(scope="module")
-def whole(tiny, tmp_path_factory):
-    """The last state of the run that was never stopped."""
-    return jax.device_get(train.train(tiny, tmp_path_factory.mktemp("whole")))
+def stop_steps():
+    """Steps in the course of which this process is sent a SIGTERM.
 
-
-def stop_after(monkeypatch, step):
-    """Sends this process a SIGTERM in the course of a step."""
+    A stage's program is also made once only, as all runs here are of one config:
+    tracing it takes longer than all its steps.
+    """
+    found, programs = set(), {}
     make = loop.steps.make_train_step
 
-    def make_stopping(*args, **kwargs):
-        train_step = make(*args, **kwargs)
+    def make_stopping(*args, first_step, **kwargs):
+        if first_step not in programs:
+            programs[first_step] = make(*args, first_step=first_step, **kwargs)
+        train_step = programs[first_step]
 
         def stopping(state, batch, key):
             state, metrics = train_step(state, batch, key)
-            if int(state.step) == step:
+            if int(state.step) in found:
                 os.kill(os.getpid(), signal.SIGTERM)
             return state, metrics
 
         return stopping
 
-    monkeypatch.setattr(loop.steps, "make_train_step", make_stopping)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.steps, "make_train_step", make_stopping)
+        yield found
 
 
-def run_with_stops(tiny, workdir, stops):
-    """Returns the last state of a run that stops after each of some steps."""
-    for step in stops:
-        with pytest.MonkeyPatch.context() as patch:
-            stop_after(patch, step)
-            with pytest.raises(Stopped) as stopped:
-                train.train(tiny, workdir)
+@pytest.fixture(scope="module")
+def whole(tiny, stop_steps, tmp_path_factory):
+    """The last state of the run that was never stopped."""
+    stop_steps.clear()
+    return jax.device_get(train.train(tiny, tmp_path_factory.mktemp("whole")))
+
+
+def run_with_stops(tiny, workdir, stop_steps):
+    """Returns the last state of a run that stops wherever it is told to."""
+    for step in sorted(stop_steps):
+        with pytest.raises(Stopped) as stopped:
+            train.train(tiny, workdir)
         assert stopped.value.step == step
     return jax.device_get(train.train(tiny, workdir))
 
@@ -100,9 +113,10 @@ def differing(first, second):
     ]
 
 
-def test_two_stops_one_in_each_stage_change_no_bit(tiny, whole, tmp_path):
+def test_two_stops_one_in_each_stage_change_no_bit(tiny, whole, tmp_path, stop_steps):
     assert int(whole.step) == STEPS
-    state = run_with_stops(tiny, tmp_path, stops=(4, 23))
+    stop_steps.update((4, 23))
+    state = run_with_stops(tiny, tmp_path, stop_steps)
     assert differing(state, whole) == []
     _, _, params, step = workdirs.read(tmp_path)
     assert step == STEPS and differing(params, whole.ema_params) == []
@@ -110,11 +124,48 @@ def test_two_stops_one_in_each_stage_change_no_bit(tiny, whole, tmp_path):
     assert differing(whole.params, whole.ema_params)
 
 
+def start(workdir):
+    """Starts the command in a process of its own; it saves every step."""
+    words = "train --config=configs/tiny.py --config.training.checkpoint_every=1"
+    return subprocess.Popen(
+        [sys.executable, "-m", "codefusion", *words.split(), f"--workdir={workdir}"],
+        cwd=ROOT,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def stop_from(workdir, step):
+    """Runs the command until `step` is saved and stops it; returns where it did."""
+    process, saved = start(workdir), checkpoints.Checkpoints(workdir)
+    while process.poll() is None and max(saved.steps(), default=0) < step:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors[-2000:]
+    return saved.latest()
+
+
+def finish(workdir):
+    """Runs the command to its end; returns the whole last state."""
+    process = start(workdir)
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors[-2000:]
+    config, tokenizer, params, step = workdirs.read(workdir)
+    section = config.training
+    optimizer = configs.build(optimizers.OPTIMIZERS, section.optimizer)
+    optimizer = optimizer.build(section.num_steps)
+    like = jax.eval_shape(lambda: steps.init_state(params, optimizer))
+    return jax.device_get(checkpoints.Checkpoints(workdir).restore(step, like))
+
+
 @pytest.mark.slow
-def test_ten_random_stops_change_no_bit(tiny, whole, tmp_path):
-    rng = random.Random(6)
-    for trial in range(10):
-        stop = rng.randrange(1, STEPS)
-        state = run_with_stops(tiny, tmp_path / str(trial), stops=(stop,))
-        assert differing(state, whole) == [], f"stopped after step {stop}"
-        assert np.isfinite(jax.tree.leaves(state.params)[0]).all()
+def test_the_command_stopped_ten_times_at_random_ends_with_the_same_bits(tmp_path):
+    planned = sorted(random.Random(6).sample(range(1, STEPS), 10))
+    stopped = [stop_from(tmp_path / "stopped", step) for step in planned]
+    assert all(now >= step for now, step in zip(stopped, planned, strict=True))
+    assert stopped[0] < BORDER and len(set(stopped) - {STEPS}) >= 8, stopped
+    state, whole = finish(tmp_path / "stopped"), finish(tmp_path / "whole")
+    assert differing(state, whole) == [], stopped
+    print("stopped after steps", stopped)
