@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 _EPSILON = 1e-6
+_MASKED = -1e30  # finite, so that a row without any key is not NaN
 
 
 def attend(query, key, value, *, mask=None, bias=None, scale=None):
@@ -20,14 +21,18 @@ def attend(query, key, value, *, mask=None, bias=None, scale=None):
     Returns:
       [B, T, N, H] in the query's dtype; scores and softmax are float32.
     """
-    return jax.nn.dot_product_attention(
-        query,
-        key,
-        value,
-        bias=None if bias is None else bias[None].astype(query.dtype),
-        mask=None if mask is None else mask[:, None, None, :],
-        scale=scale,
-    )
+    # Heads go before positions once, here: XLA's CPU compiler would otherwise
+    # transpose the weights [T, S] of every head as well.
+    query, key, value = (jnp.moveaxis(x, 2, 1) for x in (query, key, value))
+    key = jnp.swapaxes(key, -1, -2)
+    scores = jnp.matmul(query, key, preferred_element_type=jnp.float32)
+    scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if bias is not None:
+        scores = scores + bias[None].astype(jnp.float32)
+    if mask is not None:
+        scores = jnp.where(mask[:, None, None], scores, _MASKED)
+    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
+    return jnp.moveaxis(jnp.matmul(weights, value), 1, 2)
 
 
 def rms_normalize(x):

@@ -23,10 +23,10 @@ SOURCE = jnp.asarray(np.random.default_rng(0).integers(0, 20, (B, S)))
 MASK = jnp.arange(S)[None] < jnp.array([S, 3, 1])[:, None]
 
 
-@functools.cache
-def variables():
-    """Returns the encoder's variables."""
-    return jax.jit(MODULE.init)(jax.random.key(0), SOURCE, MASK)
+@pytest.fixture(scope="module")
+def variables(drawn):
+    """The encoder's variables."""
+    return drawn(MODULE, SOURCE, MASK)
 
 
 encode = jax.jit(MODULE.apply)
@@ -60,32 +60,32 @@ def test_every_bucket_is_inside_the_table(num_buckets, max_distance):
     assert buckets.min() == 0 and buckets.max() == num_buckets - 1
 
 
-def test_padded_source_positions_do_not_matter():
+def test_padded_source_positions_do_not_matter(variables):
     changed = jnp.where(MASK, SOURCE, 19 - SOURCE)
-    before, after = (encode(variables(), s, MASK) for s in (SOURCE, changed))
+    before, after = (encode(variables, s, MASK) for s in (SOURCE, changed))
     chex.assert_trees_all_equal(before[MASK], after[MASK])
-    assert jnp.any(encode(variables(), 19 - SOURCE, MASK)[MASK] != before[MASK])
+    assert jnp.any(encode(variables, 19 - SOURCE, MASK)[MASK] != before[MASK])
 
 
-def test_a_row_is_the_same_with_less_padding():
-    short = encode(variables(), SOURCE[1:2, :3], MASK[1:2, :3])
-    full = encode(variables(), SOURCE, MASK)[1:2, :3]
+def test_a_row_is_the_same_with_less_padding(variables):
+    short = encode(variables, SOURCE[1:2, :3], MASK[1:2, :3])
+    full = encode(variables, SOURCE, MASK)[1:2, :3]
     chex.assert_trees_all_close(short, full, atol=1e-5)
 
 
-def test_the_order_of_tokens_matters():
-    before, after = (encode(variables(), s, MASK) for s in (SOURCE, SOURCE[:, ::-1]))
+def test_the_order_of_tokens_matters(variables):
+    before, after = (encode(variables, s, MASK) for s in (SOURCE, SOURCE[:, ::-1]))
     assert jnp.max(jnp.abs(before[0, ::-1] - after[0])) > 1e-3
 
 
-def test_a_source_without_any_token_gives_finite_numbers():
-    chex.assert_tree_all_finite(encode(variables(), SOURCE, jnp.zeros_like(MASK)))
+def test_a_source_without_any_token_gives_finite_numbers(variables):
+    chex.assert_tree_all_finite(encode(variables, SOURCE, jnp.zeros_like(MASK)))
 
 
-def test_half_precision_is_near_single_precision():
-    half = MODULE.clone(dtype=jnp.bfloat16).apply(variables(), SOURCE, MASK)
+def test_half_precision_is_near_single_precision(variables):
+    half = MODULE.clone(dtype=jnp.bfloat16).apply(variables, SOURCE, MASK)
     assert half.dtype == jnp.bfloat16
     # bfloat16 keeps 8 bits, and errors add up over the layers.
     chex.assert_trees_all_close(
-        half.astype(jnp.float32), encode(variables(), SOURCE, MASK), atol=0.1
+        half.astype(jnp.float32), encode(variables, SOURCE, MASK), atol=0.1
     )

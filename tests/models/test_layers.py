@@ -23,19 +23,16 @@ def normal(seed, *shape):
 X, KEY_VALUES = normal(0, B, L, D), normal(1, 3, 2, B, S, N, H)
 
 
-@functools.cache
-def stack_params():
-    """Returns the parameters of an unrolled stack, none of them at its start."""
-    init = jax.jit(layers.Stack(**FIELDS).init)
-    params = init(jax.random.key(0), X, KEY_VALUES, MASK)["params"]
-    rng = np.random.default_rng(2)
-    return jax.tree.map(lambda x: x + 0.1 * rng.standard_normal(x.shape), params)
+@pytest.fixture(scope="module")
+def params(drawn):
+    """Parameters of an unrolled stack."""
+    return drawn(layers.Stack(**FIELDS), X, KEY_VALUES, MASK)["params"]
 
 
 def restacked(params):
     """Returns unrolled parameters in the form of `scan_layers`."""
     blocks = [params[f"layer_{i}"] for i in range(FIELDS["num_layers"])]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *blocks)
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *blocks)
     return {"layers": {"block": stacked}, "norm": params["norm"]}
 
 
@@ -52,22 +49,22 @@ def value_and_gradients(params, **options):
     return y, gradients
 
 
-def test_scanned_layers_equal_unrolled_ones_with_stacked_parameters():
-    y, (params, *others) = value_and_gradients(stack_params())
-    scanned = value_and_gradients(restacked(stack_params()), scan_layers=True)
-    expected = (y, (restacked(params), *others))
+def test_scanned_layers_equal_unrolled_ones_with_stacked_parameters(params):
+    y, (gradients, *others) = value_and_gradients(params)
+    scanned = value_and_gradients(restacked(params), scan_layers=True)
+    expected = (y, (restacked(gradients), *others))
     chex.assert_trees_all_close(scanned, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_scanned_layers_begin_with_parameters_of_that_form():
+def test_scanned_layers_begin_with_parameters_of_that_form(params):
     stack = layers.Stack(**FIELDS, scan_layers=True)
     shapes = jax.eval_shape(stack.init, jax.random.key(0), X, KEY_VALUES, MASK)
-    chex.assert_trees_all_equal_shapes(shapes["params"], restacked(stack_params()))
+    chex.assert_trees_all_equal_shapes(shapes["params"], restacked(params))
 
 
 @pytest.mark.parametrize("scan_layers", [False, True])
-def test_remat_changes_neither_values_nor_gradients(scan_layers):
-    params = restacked(stack_params()) if scan_layers else stack_params()
+def test_remat_changes_neither_values_nor_gradients(params, scan_layers):
+    params = restacked(params) if scan_layers else params
     plain, remat = (
         value_and_gradients(params, scan_layers=scan_layers, remat=remat)
         for remat in (False, True)
@@ -78,8 +75,7 @@ def test_remat_changes_neither_values_nor_gradients(scan_layers):
 @pytest.mark.parametrize(
     "options", [{}, {"scan_layers": True}, {"remat": True}], ids=str
 )
-def test_dropout_is_drawn_only_where_it_is_asked_for(options):
-    params = stack_params()
+def test_dropout_is_drawn_only_where_it_is_asked_for(params, options):
     params = restacked(params) if "scan_layers" in options else params
     stack = layers.Stack(**FIELDS, **options, dropout=0.5)
 
@@ -97,7 +93,7 @@ def test_dropout_is_drawn_only_where_it_is_asked_for(options):
 
     chex.assert_trees_all_equal(run(0, True), run(1, True))
     chex.assert_trees_all_equal(run(0, False), run(0, False))
-    assert jnp.max(jnp.abs(run(0, False) - run(1, False))) > 0.01
+    assert np.max(np.abs(run(0, False) - run(1, False))) > 0.01
 
 
 def test_masked_keys_and_values_do_not_matter():
@@ -176,12 +172,10 @@ def test_time_features_tell_neighbouring_steps_of_the_paper_apart():
     assert jnp.min(jnp.linalg.norm(jnp.diff(features, axis=0), axis=-1)) > 0.1
 
 
-def test_each_layer_has_its_own_keys_and_values():
+def test_each_layer_has_its_own_keys_and_values(drawn):
     project = layers.ContextProjection(num_layers=3, num_heads=N, head_width=H)
-    key_values, _ = jax.jit(project.init_with_output)(
-        jax.random.key(0), normal(7, B, S, D)
-    )
+    context = normal(7, B, S, D)
+    key_values = jax.jit(project.apply)(drawn(project, context), context)
     chex.assert_shape(key_values, (3, 2, B, S, N, H))
-    flat = key_values.reshape(6, -1)
-    assert jnp.min(jnp.abs(jnp.corrcoef(flat) - jnp.eye(6)).max(axis=1)) < 0.9
-    assert len(np.unique(np.asarray(flat[:, 0]))) == 6
+    flat = np.asarray(key_values).reshape(6, -1)
+    assert np.max(np.abs(np.corrcoef(flat) - np.eye(6))) < 0.9
