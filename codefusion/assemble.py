@@ -17,7 +17,7 @@ from codefusion.data import datasets, pipeline
 from codefusion.data import tokenizer as tokenizers
 from codefusion.training import loop, objectives, optimizers
 
-_MODEL_INPUTS = ("vocab_size", "max_target_length")
+_MODEL_INPUTS = ("vocab_size", "max_source_length", "max_target_length")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +98,7 @@ def parts(config, vocab_size):
         models.MODELS,
         section,
         vocab_size=vocab_size,
+        max_source_length=config.data.source_length,
         max_target_length=config.data.target_length,
         head=models.HEADS[section.head.name],
         dtype=jnp.dtype(section.dtype),

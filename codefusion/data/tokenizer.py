@@ -7,7 +7,9 @@ because it writes a space as U+2581 and cannot tell the two apart afterwards:
     U+2581 -> U+FDD0 "1"        U+FDD0 -> U+FDD0 "0"
 
 U+FDD0 is a Unicode noncharacter, set aside for use inside a process, so real text pays
-nothing for the escape. Control pieces are never produced from text: the spelling of
+nothing for the escape. With `word_starts` the text goes through `word_marks` as well.
+
+Control pieces are never produced from text: the spelling of
 one ("<mask>") is encoded as ordinary characters.
 """
 
@@ -22,15 +24,21 @@ import re
 
 import sentencepiece
 
+from codefusion.data import word_marks
+
 PAD_ID, UNK_ID, BOS_ID, EOS_ID, MASK_ID = range(5)
 MODEL_TYPES = ("unigram", "bpe")
 
 _SPACE = "\u2581"
 _ESCAPE = "\ufdd0"
-_ESCAPED = {_SPACE: _ESCAPE + "1", _ESCAPE: _ESCAPE + "0"}
+_ESCAPED = {
+    _SPACE: _ESCAPE + "1",
+    _ESCAPE: _ESCAPE + "0",
+    word_marks.GLUE: _ESCAPE + "2",
+}
 _ORIGINAL = {escaped: char for char, escaped in _ESCAPED.items()}
-_NEEDS_ESCAPE = re.compile(f"[{_SPACE}{_ESCAPE}]")
-_IS_ESCAPED = re.compile(f"{_ESCAPE}[01]")
+_NEEDS_ESCAPE = re.compile(f"[{_SPACE}{_ESCAPE}{word_marks.GLUE}]")
+_IS_ESCAPED = re.compile(f"{_ESCAPE}[012]")
 # SentencePiece drops a training sentence that holds one of these; no piece may span
 # a line break anyway, and all of them are single byte pieces when encoded.
 _TRAINING_BREAKS = re.compile("[\x00\t\n\r]+")
@@ -73,6 +81,7 @@ class Tokenizer:
         model_type="unigram",
         split_digits=False,
         separate_spaces=False,
+        word_starts=False,
         max_piece_length=16,
         character_coverage=0.9999,
         max_training_sentences=200_000,
@@ -88,6 +97,8 @@ class Tokenizer:
           split_digits: whether each digit is a piece of its own.
           separate_spaces: whether each space is a piece of its own, so that a word
             has the same pieces after a space as after a bracket.
+          word_starts: whether every word begins as it does after a space; not
+            together with separate_spaces.
           max_piece_length: most characters in a piece.
           character_coverage: share of the text's characters that get a piece; the
             rest are spelt in bytes.
@@ -95,6 +106,11 @@ class Tokenizer:
           seed: seed of that sample.
         """
         _check_training_arguments(model_type, vocab_size)
+        if word_starts and separate_spaces:
+            raise ValueError(
+                "tokenizer.word_starts and tokenizer.separate_spaces are both set; "
+                "expected at most one."
+            )
         model = io.BytesIO()
         options = dict(
             vocab_size=vocab_size,
@@ -107,6 +123,9 @@ class Tokenizer:
             character_coverage=character_coverage,
         )
         lines = _training_lines(texts, limit=max_training_sentences, seed=seed)
+        if word_starts:
+            lines = [word_marks.mark(line) for line in lines]
+            options["user_defined_symbols"] = word_marks.PIECES
         try:
             sentencepiece.SentencePieceTrainer.train(
                 sentence_iterator=iter(lines),
@@ -153,7 +172,7 @@ class Tokenizer:
 
     def encode(self, text):
         """Returns the ids of text, list[int], with no bos or eos."""
-        return self._processor.encode(_escape(text))
+        return self._processor.encode(self._written(text))
 
     def encode_all(self, texts):
         """Returns the ids of each text; a text that recurs is encoded once.
@@ -165,7 +184,7 @@ class Tokenizer:
           list of list[int]; equal texts share one list, so do not write to it.
         """
         distinct = list(dict.fromkeys(texts))
-        encoded = self._processor.encode([_escape(text) for text in distinct])
+        encoded = self._processor.encode([self._written(text) for text in distinct])
         ids = dict(zip(distinct, encoded, strict=True))
         return [ids[text] for text in texts]
 
@@ -205,6 +224,8 @@ class Tokenizer:
         kept = itertools.takewhile(lambda i: i not in (EOS_ID, PAD_ID), ids)
         content = b"".join([self._piece_bytes[i] for i in kept])
         text = content.decode("utf-8", errors="replace")
+        if self._marks_words:
+            text = word_marks.unmark(text)
         return _IS_ESCAPED.sub(lambda match: _ORIGINAL[match.group()], text)
 
     @functools.cached_property
@@ -221,13 +242,24 @@ class Tokenizer:
     def _piece_bytes(self):
         return [_bytes_of(self._processor, i) for i in range(len(self._processor))]
 
+    @functools.cached_property
+    def _marks_words(self):
+        return self._processor.piece_to_id(word_marks.GLUE) != UNK_ID
+
+    def _written(self, text):
+        """Returns the text that SentencePiece gets to see."""
+        escaped = _escape(text)
+        return word_marks.mark(escaped) if self._marks_words else escaped
+
     def _offsets(self, text, ids):
+        if not ids:
+            return []
         lengths = [len(self._piece_bytes[i]) for i in ids]
         ends = list(itertools.accumulate(lengths))
         starts = [0, *ends[:-1]]
-        if text.isascii():
-            return list(zip(starts, ends, strict=True)) if ids else []
-        char_of_byte = _char_of_each_byte(text)
+        if text.isascii() and not self._marks_words:
+            return list(zip(starts, ends, strict=True))
+        char_of_byte = _char_of_each_byte(text, marks_words=self._marks_words)
         return [
             (char_of_byte[start], char_of_byte[end - 1] + 1)
             for start, end in zip(starts, ends, strict=True)
@@ -267,12 +299,18 @@ def _escape(text):
     return _NEEDS_ESCAPE.sub(lambda match: _ESCAPED[match.group()], text)
 
 
-def _char_of_each_byte(text):
-    """Returns, for each byte of the escaped text, the character of text it spells."""
-    chars = []
-    for index, char in enumerate(text):
-        chars.extend([index] * len(_ESCAPED.get(char, char).encode("utf-8")))
-    return chars
+def _char_of_each_byte(text, *, marks_words):
+    """Returns, for each byte that SentencePiece sees, the character it stands for.
+
+    A mark belongs to the character before it, a space put in to the one after it.
+    """
+    escaped = [_ESCAPED.get(char, char) for char in text]
+    owners = [i for i, chars in enumerate(escaped) for _ in chars]
+    written = "".join(escaped)
+    if marks_words:
+        written, owners = word_marks.mark_owners(written, owners)
+    pairs = zip(written, owners, strict=True)
+    return [owner for char, owner in pairs for _ in char.encode("utf-8")]
 
 
 def _bytes_of(processor, piece_id):

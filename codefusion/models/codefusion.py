@@ -35,9 +35,14 @@ class CodeFusion(nn.Module):
       vocab_size: V; width: D; embedding_width: E, the width that is diffused.
       num_heads, head_width, mlp_width: of every layer.
       encoder_layers, denoiser_layers, decoder_layers: depths.
-      max_target_length: the longest L.
+      max_source_length, max_target_length: the longest S and L.
       head: the token head, a module class taking (vocab_size, dtype).
       self_conditioning: whether the denoiser reads its previous estimate.
+      share_embedding: whether the encoder also reads the diffused embedding of a
+        source token, so that one linear map copies every token.
+      source_positions: whether the encoder also reads learned absolute positions;
+        relative ones tell neighbours apart and not the third digit from the fourth.
+      alignment_rounds: of cross-attention along the diagonal, see `alignment`.
       dropout: rate after every sublayer.
       dtype: of the matmuls; parameters are float32.
       scan_layers, remat: see `layers.Stack`.
@@ -52,9 +57,13 @@ class CodeFusion(nn.Module):
     encoder_layers: int
     denoiser_layers: int
     decoder_layers: int
+    max_source_length: int
     max_target_length: int
     head: type[nn.Module] = decoder.CopyHead
     self_conditioning: bool = True
+    share_embedding: bool = True
+    source_positions: bool = True
+    alignment_rounds: int = 2
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
     scan_layers: bool = False
@@ -63,7 +72,13 @@ class CodeFusion(nn.Module):
     def setup(self):
         heads = dict(num_heads=self.num_heads, head_width=self.head_width)
         common = dict(**heads, mlp_width=self.mlp_width, dropout=self.dropout)
-        stack = dict(**common, scan_layers=self.scan_layers, remat=self.remat)
+        stack = dict(
+            **common,
+            max_length=self.max_target_length,
+            alignment_rounds=self.alignment_rounds,
+            scan_layers=self.scan_layers,
+            remat=self.remat,
+        )
         self.embedding = self.param(
             "embedding",
             nn.initializers.normal(1.0),
@@ -79,6 +94,14 @@ class CodeFusion(nn.Module):
             **common,
             dtype=self.dtype,
         )
+        if self.share_embedding:
+            self.from_embedding = nn.Dense(self.width, dtype=self.dtype)
+        if self.source_positions:
+            self.positions = self.param(
+                "source_positions",
+                nn.initializers.normal(1.0),
+                (self.max_source_length, self.width),
+            )
         self.denoiser_context = layers.ContextProjection(
             self.denoiser_layers, **heads, dtype=self.dtype
         )
@@ -132,7 +155,12 @@ class CodeFusion(nn.Module):
             float32[B, S, D], for unsupervised generation; None for none.
           deterministic: False draws dropout from the "dropout" stream.
         """
-        hidden = self.encoder(source, source_mask, deterministic=deterministic)
+        hidden = self.encoder(
+            source,
+            source_mask,
+            offset=self._source_offset(source),
+            deterministic=deterministic,
+        )
         mask = copyable = source_mask
         if noise is not None:
             rows, draw = noise
@@ -151,6 +179,15 @@ class CodeFusion(nn.Module):
             copyable,
             source,
         )
+
+    def _source_offset(self, source):
+        """Returns what the encoder reads beside its own table, [B, S, D] or 0."""
+        offset = 0.0
+        if self.share_embedding:
+            offset = self.from_embedding(self.embed(source))
+        if self.source_positions:
+            offset = offset + self.positions[: source.shape[1]].astype(self.dtype)
+        return offset
 
     def denoise(self, xt, t, estimate, context, *, deterministic=True):
         """Returns x0_hat, float32[B, L, E].

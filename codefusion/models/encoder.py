@@ -83,12 +83,13 @@ class Encoder(nn.Module):
     max_distance: int = 128
 
     @nn.compact
-    def __call__(self, source, source_mask, *, deterministic=True):
+    def __call__(self, source, source_mask, *, offset=0.0, deterministic=True):
         """Returns the context.
 
         Args:
           source: int32[B, S].
           source_mask: True on real tokens, bool[B, S].
+          offset: added to the token embeddings, [B, S, D] or 0.
           deterministic: False draws dropout from the "dropout" stream.
 
         Returns:
@@ -98,7 +99,7 @@ class Encoder(nn.Module):
         table = self.param(
             "embedding", nn.initializers.normal(1.0), (self.vocab_size, self.width)
         )
-        x = drop(jnp.take(table, source, axis=0).astype(self.dtype))
+        x = drop(jnp.take(table, source, axis=0).astype(self.dtype) + offset)
         bias = self._position_bias(source.shape[1])
         for i in range(self.num_layers):
             x = EncoderLayer(

@@ -4,6 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from codefusion.models import alignment
+
 _EPSILON = 1e-6
 _MASKED = -1e30  # finite, so that a row without any key is not NaN
 
@@ -15,24 +17,34 @@ def attend(query, key, value, *, mask=None, bias=None, scale=None):
       query: [B, T, N, H].
       key, value: [B, S, N, H].
       mask: True on keys that may be attended to, bool[B, S]; None for all.
-      bias: added to the scores, [N, T, S]; None for none.
+      bias: added to the scores, [N, T, S] or [B, N, T, S]; None for none.
       scale: None for 1 / sqrt(H).
 
     Returns:
       [B, T, N, H] in the query's dtype; scores and softmax are float32.
     """
+    scores = attention_scores(query, key, mask=mask, bias=bias, scale=scale)
+    return apply_weights(jax.nn.softmax(scores, axis=-1), value)
+
+
+def attention_scores(query, key, *, mask=None, bias=None, scale=None):
+    """Returns the scores of `attend`, float32[B, N, T, S]."""
     # Heads go before positions once, here: XLA's CPU compiler would otherwise
     # transpose the weights [T, S] of every head as well.
-    query, key, value = (jnp.moveaxis(x, 2, 1) for x in (query, key, value))
-    key = jnp.swapaxes(key, -1, -2)
+    query, key = jnp.moveaxis(query, 2, 1), jnp.moveaxis(key, 1, 3)
     scores = jnp.matmul(query, key, preferred_element_type=jnp.float32)
     scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
     if bias is not None:
-        scores = scores + bias[None].astype(jnp.float32)
+        scores = scores + bias.astype(jnp.float32)
     if mask is not None:
         scores = jnp.where(mask[:, None, None], scores, _MASKED)
-    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
-    return jnp.moveaxis(jnp.matmul(weights, value), 1, 2)
+    return scores
+
+
+def apply_weights(weights, value):
+    """Returns [B, T, N, H] from weights [B, N, T, S] and value [B, S, N, H]."""
+    out = jnp.matmul(weights.astype(value.dtype), jnp.moveaxis(value, 2, 1))
+    return jnp.moveaxis(out, 1, 2)
 
 
 def rms_normalize(x):
@@ -125,10 +137,17 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Attention to precomputed keys and values of the context."""
+    """Attention to precomputed keys and values of the context.
+
+    Attributes:
+      max_length: the longest L.
+      alignment_rounds: see `alignment`; 0 is plain attention.
+    """
 
     num_heads: int
     head_width: int
+    max_length: int
+    alignment_rounds: int = 0
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -137,7 +156,13 @@ class CrossAttention(nn.Module):
         inner = self.num_heads * self.head_width
         query = nn.Dense(inner, use_bias=False, dtype=self.dtype, name="query")(x)
         query = query.reshape(*x.shape[:2], self.num_heads, self.head_width)
-        out = attend(query, key_value[0], key_value[1], mask=source_mask)
+        scores = attention_scores(query, key_value[0], mask=source_mask)
+        weights = jax.nn.softmax(scores, axis=-1)
+        if self.alignment_rounds:
+            follow = alignment.DiagonalConvolution(self.max_length, name="alignment")
+        for _ in range(self.alignment_rounds):
+            weights = jax.nn.softmax(scores + follow(weights), axis=-1)
+        out = apply_weights(weights, key_value[1])
         out = out.reshape(*x.shape[:2], inner)
         return nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="out")(out)
 
@@ -169,6 +194,8 @@ class Block(nn.Module):
     num_heads: int
     head_width: int
     mlp_width: int
+    max_length: int
+    alignment_rounds: int = 0
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
 
@@ -182,7 +209,13 @@ class Block(nn.Module):
             return x + nn.Dropout(self.dropout)(y, deterministic=deterministic)
 
         attention = SelfAttention(**heads, dtype=self.dtype, name="self_attention")
-        cross = CrossAttention(**heads, dtype=self.dtype, name="cross_attention")
+        cross = CrossAttention(
+            **heads,
+            max_length=self.max_length,
+            alignment_rounds=self.alignment_rounds,
+            dtype=self.dtype,
+            name="cross_attention",
+        )
         feed_forward = FeedForward(self.mlp_width, self.dtype, name="feed_forward")
         x = add(x, "self_attention", attention)
         x = add(x, "cross_attention", cross, key_value, source_mask)
@@ -205,6 +238,8 @@ class Stack(nn.Module):
     """A stack of blocks over one context, unrolled or scanned.
 
     Attributes:
+      max_length: the longest L.
+      alignment_rounds: see `alignment`; 0 is plain cross-attention.
       scan_layers: one compiled layer with stacked parameters, for deep models.
       remat: recompute a layer's activations in the backward pass.
     """
@@ -213,6 +248,8 @@ class Stack(nn.Module):
     num_heads: int
     head_width: int
     mlp_width: int
+    max_length: int
+    alignment_rounds: int = 0
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
     scan_layers: bool = False
@@ -232,6 +269,8 @@ class Stack(nn.Module):
             num_heads=self.num_heads,
             head_width=self.head_width,
             mlp_width=self.mlp_width,
+            max_length=self.max_length,
+            alignment_rounds=self.alignment_rounds,
             dropout=self.dropout,
             dtype=self.dtype,
         )

@@ -172,6 +172,8 @@ class Muon:
       learning_rate, warmup_steps, schedule, final_fraction, weight_decay, b1, b2,
         clip_norm: as in `AdamW`.
       momentum: decay of Muon's momentum.
+      newton_schulz_steps: of the iteration that makes an update orthogonal; 5 is
+        Jordan's, and 3 cost small models less than they lose.
     """
 
     learning_rate: float = 3e-3
@@ -183,6 +185,7 @@ class Muon:
     b2: float = 0.98
     clip_norm: float = 1.0
     momentum: float = 0.95
+    newton_schulz_steps: int = 5
 
     def __post_init__(self):
         self._adamw()  # holds the shared settings to their ranges
@@ -193,6 +196,7 @@ class Muon:
         learning_rate = self._adamw().build(num_steps).learning_rate
         muon = optax.contrib.muon(
             learning_rate,
+            ns_steps=self.newton_schulz_steps,
             beta=self.momentum,
             weight_decay=self.weight_decay,
             weight_decay_mask=decays,
@@ -208,7 +212,8 @@ class Muon:
         return Optimizer(optax.chain(clip, muon), learning_rate)
 
     def _adamw(self):
-        names = [f.name for f in dataclasses.fields(self) if f.name != "momentum"]
+        shared = {f.name for f in dataclasses.fields(AdamW)}
+        names = [f.name for f in dataclasses.fields(self) if f.name in shared]
         return AdamW(**{name: getattr(self, name) for name in names})
 
 
