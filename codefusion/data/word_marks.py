@@ -1,9 +1,9 @@
 """Marks that give a word the same pieces wherever it stands.
 
 Copying from request to program needs it: SentencePiece writes a space into the word
-that follows, and a word has no space after a bracket or a quote. So every word gets the
-space, and U+FDD1, a Unicode noncharacter, says that the text has none there. At the very
-start it says that there is one. With _ for the space and ~ for the mark:
+that follows, and a word has no space after a bracket or a quote. So every word gets
+the space, and U+FDD1, a Unicode noncharacter, says that the text has none there. At the
+very start it says that there is one. With _ for the space and ~ for the mark:
 
     set "Yes"  ->  _set _"~_Yes"            TextEquals(Yes)  ->  _TextEquals(~_Yes)
 

@@ -46,7 +46,7 @@ class DiagonalConvolution(nn.Module):
 
 
 def _follow_the_left(key, shape):
-    """Returns the initial w: positions follow those on their left, the near ones most."""
+    """Returns the initial w: follow the positions on the left, the near ones most."""
     del key
     reach = shape[1] // 2
     offset = jnp.arange(-reach, reach + 1)
@@ -56,7 +56,7 @@ def _follow_the_left(key, shape):
 
 
 def skew(x):
-    """Returns y with y[l, s - l + L - 1] = x[l, s]; [..., L, S + L - 1] from [..., L, S].
+    """Returns y with y[l, s - l + L - 1] = x[l, s], [..., L, S + L - 1].
 
     A flat array of rows one element too short makes every row begin one later.
     """
