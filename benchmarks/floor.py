@@ -206,16 +206,20 @@ def make_floor_train(shape):
 
 
 def product_model(shape):
-    """Returns the product's network of the shape."""
+    """Returns the product's network of the shape, as the paper has it."""
     sizes = shape._asdict()
     length = sizes.pop("length")
     del sizes["batch"]
     return models.CodeFusion(
         **sizes,
         embedding_width=shape.width,
+        max_source_length=length,
         max_target_length=length,
         head=models.HEADS["token"],
         self_conditioning=False,
+        share_embedding=False,
+        source_positions=False,
+        alignment_rounds=0,
     )
 
 
