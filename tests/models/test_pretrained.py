@@ -59,6 +59,7 @@ def params():
         encoder_layers=LAYERS,
         denoiser_layers=1,
         decoder_layers=1,
+        max_source_length=6,
         max_target_length=6,
     )
     tokens = jnp.ones((1, 6), jnp.int32)
