@@ -84,24 +84,7 @@ class CodeFusion(nn.Module):
             nn.initializers.normal(1.0),
             (self.vocab_size, self.embedding_width),
         )
-        self.null_context = self.param(
-            "null_context", nn.initializers.normal(1.0), (self.width,)
-        )
-        self.encoder = encoder.Encoder(
-            self.vocab_size,
-            self.width,
-            self.encoder_layers,
-            **common,
-            dtype=self.dtype,
-        )
-        if self.share_embedding:
-            self.from_embedding = nn.Dense(self.width, dtype=self.dtype)
-        if self.source_positions:
-            self.positions = self.param(
-                "source_positions",
-                nn.initializers.normal(1.0),
-                (self.max_source_length, self.width),
-            )
+        self._set_up_source(common)
         self.denoiser_context = layers.ContextProjection(
             self.denoiser_layers, **heads, dtype=self.dtype
         )
@@ -124,6 +107,26 @@ class CodeFusion(nn.Module):
         )
         self.token_head = self.head(self.vocab_size, self.dtype)
         self.to_embedding = nn.Dense(self.embedding_width, dtype=self.dtype)
+
+    def _set_up_source(self, common):
+        self.null_context = self.param(
+            "null_context", nn.initializers.normal(1.0), (self.width,)
+        )
+        self.encoder = encoder.Encoder(
+            self.vocab_size,
+            self.width,
+            self.encoder_layers,
+            **common,
+            dtype=self.dtype,
+        )
+        if self.share_embedding:
+            self.from_embedding = nn.Dense(self.width, dtype=self.dtype)
+        if self.source_positions:
+            self.positions = self.param(
+                "source_positions",
+                nn.initializers.normal(1.0),
+                (self.max_source_length, self.width),
+            )
 
     def __call__(self, source, source_mask, target):
         """Runs every part once, for initialisation; returns log-probabilities."""
@@ -186,8 +189,16 @@ class CodeFusion(nn.Module):
         if self.share_embedding:
             offset = self.from_embedding(self.embed(source))
         if self.source_positions:
-            offset = offset + self.positions[: source.shape[1]].astype(self.dtype)
+            offset = offset + self._position_offset(source.shape[1])
         return offset
+
+    def _position_offset(self, length):
+        if length > self.max_source_length:
+            raise ValueError(
+                f"A source of {length} positions is longer than data.source_length "
+                f"{self.max_source_length} that the model was built for."
+            )
+        return self.positions[None, :length].astype(self.dtype)
 
     def denoise(self, xt, t, estimate, context, *, deterministic=True):
         """Returns x0_hat, float32[B, L, E].

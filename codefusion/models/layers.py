@@ -35,7 +35,7 @@ def attention_scores(query, key, *, mask=None, bias=None, scale=None):
     scores = jnp.matmul(query, key, preferred_element_type=jnp.float32)
     scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
     if bias is not None:
-        scores = scores + bias.astype(jnp.float32)
+        scores = scores + bias.reshape(-1, *bias.shape[-3:]).astype(jnp.float32)
     if mask is not None:
         scores = jnp.where(mask[:, None, None], scores, _MASKED)
     return scores
