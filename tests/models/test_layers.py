@@ -12,7 +12,8 @@ from codefusion.models import layers
 
 B, L, S, D, N, H = 2, 5, 4, 12, 2, 6
 MASK = jnp.arange(S)[None] < jnp.array([S, 2])[:, None]
-FIELDS = dict(num_layers=3, num_heads=N, head_width=H, mlp_width=20)
+FIELDS = dict(num_layers=3, num_heads=N, head_width=H, mlp_width=20, max_length=L)
+FIELDS |= dict(alignment_rounds=2)
 
 
 def normal(seed, *shape):
