@@ -90,6 +90,7 @@ def test_parts_take_their_numbers_from_the_config():
     assert built.loss.padding_weight == 0.5
     assert not built.rounding.reads_decoder
     assert (built.model.vocab_size, built.model.width) == (99, 32)
+    assert built.model.max_source_length == given.data.source_length
     assert built.model.max_target_length == given.data.target_length
 
 

@@ -69,7 +69,7 @@ def test_each_base_is_a_fresh_one():
         ({"model": 3}, ["model", "3", "section"]),
         ({"seed": -1}, ["seed", "-1", "between 0 and"]),
         ({"model.dropout": 1.0}, ["model.dropout", "1.0", "less than 1"]),
-        ({"model.num_heads": 3}, ["model.width", "128", "model.num_heads", "3"]),
+        ({"model.num_heads": 7}, ["model.width", "96", "model.num_heads", "7"]),
         ({"sampler.eta": float("nan")}, ["sampler.eta", "nan", "finite"]),
         ({"inference.guidance": None}, ["inference.guidance", "None", "number"]),
         ({"sampler.name": "dim"}, ["sampler.name", "'dim'", "ddim, ddpm"]),

@@ -65,6 +65,7 @@ class Toy:
             encoder_layers=1,
             denoiser_layers=1,
             decoder_layers=1,
+            max_source_length=SOURCE,
             max_target_length=TARGET,
             dropout=0.1,
         )
