@@ -70,6 +70,8 @@ def skew(x):
 def unskew(y, source):
     """Returns x with x[l, s] = y[l, s - l + L - 1], [..., L, S]."""
     *lead, length, width = y.shape
+    if length == 1:  # rows one element too short would lack the last one
+        return y
     flat = y.reshape(*lead, -1)
     flat = flat[..., length - 1 : length - 1 + length * (width - 1)]
     return flat.reshape(*lead, length, width - 1)[..., :source]
