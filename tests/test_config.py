@@ -70,6 +70,12 @@ def test_each_base_is_a_fresh_one():
         ({"seed": -1}, ["seed", "-1", "between 0 and"]),
         ({"model.dropout": 1.0}, ["model.dropout", "1.0", "less than 1"]),
         ({"model.num_heads": 7}, ["model.width", "96", "model.num_heads", "7"]),
+        ({"model.alignment_rounds": -1}, ["model.alignment_rounds", "-1", "at least"]),
+        (
+            {"training.optimizer.newton_schulz_steps": 0},
+            ["training.optimizer.newton_schulz_steps", "0", "at least 1"],
+        ),
+        ({"training.optimizer.momentum": 1.0}, ["momentum", "1.0", "less than 1"]),
         ({"sampler.eta": float("nan")}, ["sampler.eta", "nan", "finite"]),
         ({"inference.guidance": None}, ["inference.guidance", "None", "number"]),
         ({"sampler.name": "dim"}, ["sampler.name", "'dim'", "ddim, ddpm"]),

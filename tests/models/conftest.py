@@ -18,7 +18,7 @@ def drawn():
 
 
 def draw(module, *args, **kwargs):
-    """Returns random variables of a module for some inputs; no bias or scale is even."""
+    """Returns random variables of a module for some inputs; no scale is even."""
     shapes = jax.eval_shape(module.init, jax.random.key(0), *args, **kwargs)
     return jax.tree_util.tree_map_with_path(_leaf, shapes)
 

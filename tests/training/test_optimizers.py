@@ -130,9 +130,38 @@ def test_muon_lowers_a_quadratic():
         return jnp.sum(jnp.square(error))
 
     muon = optimizers.Muon(learning_rate=0.5, warmup_steps=1).build(100).transform
-    state = muon.init(params)
-    start = loss(params)
-    for _ in range(100):
+
+    @jax.jit
+    def step(params, state):
         updates, state = muon.update(jax.grad(loss)(params), state, params)
-        params = jax.tree.map(jnp.add, params, updates)
+        return optax.apply_updates(params, updates), state
+
+    state, start = muon.init(params), loss(params)
+    for _ in range(100):
+        params, state = step(params, state)
     assert loss(params) < 0.05 * start
+
+
+def evenness(newton_schulz_steps):
+    """Returns the smallest singular value of Muon's update over the largest."""
+    left, right = (
+        np.linalg.qr(m)[0] for m in np.random.default_rng(0).normal(size=(2, 4, 4))
+    )
+    gradient = jnp.asarray(left @ np.diag([1.0, 0.6, 0.3, 0.1]) @ right, jnp.float32)
+    params = {"layer_0": {"kernel": jnp.zeros((4, 4))}}
+    options = dict(newton_schulz_steps=newton_schulz_steps, weight_decay=0.0)
+    muon = optimizers.Muon(**options, warmup_steps=0).build(10).transform
+    grads = {"layer_0": {"kernel": gradient}}
+    updates, _ = jax.jit(muon.update)(grads, muon.init(params), params)
+    sizes = np.linalg.svd(updates["layer_0"]["kernel"], compute_uv=False)
+    return sizes.min() / sizes.max()
+
+
+def test_newton_schulz_steps_make_muons_update_nearly_orthogonal():
+    # The gradient's own evenness is 0.1; the steps after the first few only keep it.
+    assert 0.1 < evenness(1) < 0.5 < min(map(evenness, (3, 5, 8)))
+
+
+def test_muon_has_jordans_five_steps_unless_told_otherwise():
+    assert evenness(5) == evenness(optimizers.Muon().newton_schulz_steps)
+    assert optimizers.Muon() == optimizers.Muon(newton_schulz_steps=5)

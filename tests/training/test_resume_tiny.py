@@ -172,7 +172,7 @@ def finish(workdir):
     optimizer = configs.build(optimizers.OPTIMIZERS, section.optimizer)
     optimizer = optimizer.build(section.num_steps)
     like = jax.eval_shape(lambda: steps.init_state(params, optimizer))
-    return jax.device_get(checkpoints.Checkpoints(workdir).restore(step, like))
+    return jax.device_get(checkpoints.Checkpoints(workdir).restore(STEPS, like))
 
 
 @pytest.mark.slow
