@@ -15,13 +15,17 @@ def get_config(form="small"):
     """Returns the config; form is "small", "released" or "large"."""
     c = config.base()
     scheme = "released" if form == "released" else "random"
-    c.data = dict(name="nl2bash", scheme=scheme, source_length=64, target_length=48)
+    c.data = dict(name="nl2bash", scheme=scheme, source_length=48, target_length=48)
     c.tokenizer.vocab_size = 4096
-    c.model.update(width=192, num_heads=6, mlp_width=768, denoiser_layers=4)
-    c.model.head.name = "span_copy"
-    c.pretraining.num_steps = 1_000
+    c.model.update(width=128, num_heads=8, mlp_width=512)
+    # Narrower and louder than the quickstart's: candidates differ more.
+    c.model.embedding_width = 16
+    c.diffusion.embedding_scale = 0.5
+    c.pretraining.num_steps = 1_500
     c.pretraining.corpora = ("bash_corpus",)
-    c.training.num_steps = 2_500
+    c.training.num_steps = 6_000
+    c.training.eval_every = 1_000
+    c.training.max_to_keep = 8
     c.inference.batch_size = 8
     c.evaluation.max_rows = 500
     c.evaluation.metrics = (
@@ -40,7 +44,10 @@ def _enlarge(c):
     c.model.update(width=512, num_heads=8, head_width=64, mlp_width=2048)
     c.model.update(encoder_layers=6, denoiser_layers=10, decoder_layers=6)
     c.model.update(dtype="bfloat16", scan_layers=True)
+    c.model.update(embedding_width=64)
+    c.diffusion.embedding_scale = 0.25
     c.data.update(source_length=96, target_length=96)
+    c.training.eval_every = 0
     c.pretraining.num_steps = 5_000
     c.pretraining.batch_size = 512
     c.training.num_steps = 10_000
