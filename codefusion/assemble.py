@@ -7,13 +7,14 @@ Past this module no config exists.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 
 from codefusion import config as configs
 from codefusion import diffusion, models, ranking
-from codefusion.data import datasets, pipeline
+from codefusion.data import datasets, pipeline, syntax
 from codefusion.data import tokenizer as tokenizers
 from codefusion.training import loop, objectives, optimizers
 
@@ -32,6 +33,7 @@ class Parts:
       sampler: a sampler step with its number of steps and spacing.
       ranking: orders the draws of one request.
       rounding: how the last estimate becomes tokens.
+      is_valid: whether a text is a program of the data set's language, str -> bool.
     """
 
     model: models.CodeFusion
@@ -41,6 +43,7 @@ class Parts:
     sampler: object
     ranking: object
     rounding: object
+    is_valid: object
 
 
 def tables():
@@ -115,6 +118,9 @@ def parts(config, vocab_size):
         sampler=configs.build(diffusion.SAMPLERS, config.sampler),
         ranking=configs.build(ranking.RANKINGS, config.inference.ranking),
         rounding=configs.build(diffusion.ROUNDINGS, config.inference.rounding),
+        is_valid=functools.partial(
+            syntax.is_valid, language=datasets.DATASETS[config.data.name].language
+        ),
     )
 
 

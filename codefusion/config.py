@@ -95,10 +95,11 @@ _DEFAULTS = dict(
         num_candidates=5,
         num_draws=20,
         ranking=dict(name="mbr"),
+        prefer_valid=True,
         rounding=dict(name="decoder"),
         guidance=1.0,
         temperature=1.0,
-        token_temperature=0.0,
+        token_temperature=1.0,
         batch_size=1,
     ),
     evaluation=dict(

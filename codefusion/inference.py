@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from codefusion import assemble, diffusion, workdirs
+from codefusion import assemble, diffusion, ranking, workdirs
 from codefusion.data.tokenizer import EOS_ID, PAD_ID, Tokenizer
 
 
@@ -208,8 +208,10 @@ class Generator:
     def _rank(self, tokens, log_probs, num_candidates):
         texts = [self.tokenizer.decode(row) for row in tokens]
         scores = [float(value) for value in log_probs]
-        order = self.parts.ranking.rank(texts, scores, num_candidates)
-        return [Candidate(texts[i], scores[i]) for i in order]
+        order = self.parts.ranking.rank(texts, scores, len(texts))
+        if self.config.inference.prefer_valid:
+            order = ranking.valid_first(order, texts, self.parts.is_valid)
+        return [Candidate(texts[i], scores[i]) for i in order[:num_candidates]]
 
     @functools.lru_cache(maxsize=8)  # noqa: B019  (a generator lives as long as its program)
     def _program(self, sampler, settings):

@@ -113,6 +113,31 @@ RANKINGS = {
 }
 
 
+def valid_first(order, candidates, is_valid):
+    """Returns an order with programs that parse before those that do not.
+
+    Within each kind the order stays; texts that came before stay behind all others.
+
+    Args:
+      order: indices into candidates, list[int].
+      candidates: texts drawn for one request, list[str].
+      is_valid: whether a text is a program, str -> bool.
+
+    Returns:
+      The same indices, list[int].
+    """
+    first = {}
+    for index in order:
+        first.setdefault(candidates[index], index)
+
+    def group(index):
+        if first[candidates[index]] != index:
+            return 2
+        return 0 if is_valid(candidates[index]) else 1
+
+    return sorted(order, key=group)
+
+
 def edit_distances(text, others):
     """Returns the Levenshtein distance from one text to each of several.
 

@@ -108,3 +108,15 @@ def test_more_candidates_than_draws_is_refused_naming_the_keys():
 def test_an_n_gram_weight_outside_the_unit_interval_is_refused():
     with pytest.raises(ValueError, match="inference.ranking.ngram_weight"):
         ranking.MinimumBayesRisk(ngram_weight=1.5)
+
+
+def test_valid_programs_come_first_and_repeats_last():
+    candidates = ["bad", "good", "bad", "fine", "good"]
+    order = ranking.valid_first([0, 1, 2, 3, 4], candidates, lambda text: text != "bad")
+    assert order == [1, 3, 0, 2, 4]
+
+
+def test_an_order_of_valid_programs_stays():
+    order = [2, 0, 1]
+    assert ranking.valid_first(order, ["a", "b", "c"], lambda _: True) == order
+    assert ranking.valid_first(order, ["a", "b", "c"], lambda _: False) == order

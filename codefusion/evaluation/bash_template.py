@@ -22,7 +22,7 @@ import functools
 import itertools
 import re
 
-from codefusion.evaluation import syntax
+from codefusion.data import syntax
 
 ARG = "ARG"
 _STATEMENTS = frozenset(

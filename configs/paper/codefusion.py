@@ -41,4 +41,6 @@ def get_config(dataset="nl2bash"):
     c.sampler = dict(name="ddpm", num_steps=1200, spacing="time")
     c.inference.num_draws = 5
     c.inference.ranking = dict(name="log_prob")
+    c.inference.prefer_valid = False
+    c.inference.token_temperature = 0.0
     return c

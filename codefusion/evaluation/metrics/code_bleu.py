@@ -7,7 +7,7 @@ import hashlib
 import math
 from typing import ClassVar
 
-from codefusion.evaluation import syntax
+from codefusion.data import syntax
 
 _KEYWORD_WEIGHT, _OTHER_WEIGHT = 1.0, 0.2
 _ORDER = 4

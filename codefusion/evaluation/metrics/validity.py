@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from codefusion.evaluation import syntax
+from codefusion.data import syntax
 
 
 @dataclasses.dataclass(frozen=True)

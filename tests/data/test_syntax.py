@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codefusion.data import datasets
-from codefusion.evaluation import syntax
+from codefusion.data import datasets, syntax
 from codefusion.evaluation.metrics import METRICS
 
 VALID = {
