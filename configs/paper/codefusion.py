@@ -28,13 +28,15 @@ def get_config(dataset="nl2bash"):
     c.model.update(mlp_width=2048, encoder_layers=6, denoiser_layers=10)
     c.model.update(decoder_layers=6, self_conditioning=False, scan_layers=True)
     c.model.update(dtype="bfloat16", head=dict(name="token"))
+    c.model.update(alignment_rounds=0, source_positions=False, share_embedding=False)
     c.diffusion.embedding_scale = 1.0
     c.diffusion.times = dict(name="uniform")
     c.diffusion.loss = dict(name="paper")
-    adamw = dict(learning_rate=5e-4, weight_decay=0.0)
+    adamw = dict(name="adamw", learning_rate=5e-4, weight_decay=0.0)
     for stage, steps in ((c.pretraining, 100_000), (c.training, 40_000)):
         stage.num_steps = steps
-        stage.optimizer.update(adamw)
+        stage.optimizer = dict(adamw)
+        stage.batch_size = 64
     c.pretraining.corpora = _CORPORA[dataset]
     c.training.context_dropout = 0.0
     c.training.self_conditioning = 0.0
