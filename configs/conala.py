@@ -15,7 +15,7 @@ def get_config(form="small"):
     """Returns the config; form is "small", "released" or "large"."""
     c = config.base()
     scheme = "released" if form == "released" else "random"
-    c.data = dict(name="conala", scheme=scheme, source_length=48, target_length=48)
+    c.data = dict(name="conala", scheme=scheme, source_length=40, target_length=40)
     c.tokenizer.vocab_size = 4096
     c.model.update(width=128, num_heads=8, mlp_width=512)
     # Narrower and louder than the quickstart's: candidates differ more.

@@ -15,17 +15,18 @@ def get_config(form="small"):
     """Returns the config; form is "small", "released" or "large"."""
     c = config.base()
     scheme = "released" if form == "released" else "random"
-    c.data = dict(name="nl2bash", scheme=scheme, source_length=48, target_length=48)
+    c.data = dict(name="nl2bash", scheme=scheme, source_length=40, target_length=40)
     c.tokenizer.vocab_size = 4096
     c.model.update(width=128, num_heads=8, mlp_width=512)
     # Narrower and louder than the quickstart's: candidates differ more.
     c.model.embedding_width = 16
     c.diffusion.embedding_scale = 0.5
-    c.pretraining.num_steps = 1_500
+    c.pretraining.num_steps = 2_500
     c.pretraining.corpora = ("bash_corpus",)
-    c.training.num_steps = 6_000
+    c.training.num_steps = 4_000
     c.training.eval_every = 1_000
-    c.training.max_to_keep = 8
+    c.training.checkpoint_every = 1_000
+    c.training.max_to_keep = 16
     c.inference.batch_size = 8
     c.evaluation.max_rows = 500
     c.evaluation.metrics = (
