@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from codefusion import diffusion, models, types
+from codefusion.commands import allocator
 from codefusion.training import objectives, optimizers, step
 
 TIME_WIDTH = 128
@@ -336,6 +337,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--toy", action="store_true", help="a network of toy size")
     args = parser.parse_args()
+    allocator.keep_freed_memory()
     for name in args.steps:
         print(json.dumps(measure(name, toy=args.toy, rounds=args.rounds)), flush=True)
 

@@ -13,6 +13,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from codefusion import config
+from codefusion.commands import allocator
 
 COMMANDS = {
     "train": "tokenizer, pre-training and fine-tuning; run again, it resumes",
@@ -45,6 +46,7 @@ class Call(NamedTuple):
 
 def run():
     """Runs the command line of this process and exits."""
+    allocator.keep_freed_memory()
     sys.exit(main(sys.argv))
 
 

@@ -103,5 +103,7 @@ def squared_error(estimate, truth, weight):
 
 def cross_entropy(log_probs, target, weight):
     """Returns the weighted negative log-likelihood in nats, float32[]."""
-    picked = jnp.take_along_axis(log_probs, target[..., None], axis=-1)[..., 0]
+    # A comparison and a sum, because the gradient of a gather is a scatter.
+    is_target = jax.nn.one_hot(target, log_probs.shape[-1], dtype=bool)
+    picked = jnp.sum(jnp.where(is_target, log_probs, 0.0), axis=-1)
     return -jnp.sum(weight * picked)

@@ -106,7 +106,7 @@ class CodeFusion(nn.Module):
             self.dtype,
         )
         self.token_head = self.head(self.vocab_size, self.dtype)
-        self.to_embedding = nn.Dense(self.embedding_width, dtype=self.dtype)
+        self.to_embedding = layers.Dense(self.embedding_width, dtype=self.dtype)
 
     def _set_up_source(self, common):
         self.null_context = self.param(
@@ -120,7 +120,7 @@ class CodeFusion(nn.Module):
             dtype=self.dtype,
         )
         if self.share_embedding:
-            self.from_embedding = nn.Dense(self.width, dtype=self.dtype)
+            self.from_embedding = layers.Dense(self.width, dtype=self.dtype)
         if self.source_positions:
             self.positions = self.param(
                 "source_positions",

@@ -25,7 +25,9 @@ class Decoder(nn.Module):
           source_mask: bool[B, S].
           deterministic: False draws dropout from the "dropout" stream.
         """
-        x = nn.Dense(self.width, dtype=self.dtype, name="in")(x0_hat.astype(self.dtype))
+        x = layers.Dense(self.width, dtype=self.dtype, name="in")(
+            x0_hat.astype(self.dtype)
+        )
         x = x + denoiser.target_positions(self, x0_hat.shape[1], self.max_length)
         return layers.Stack(**self.stack, dtype=self.dtype, name="stack")(
             x, key_values, source_mask, deterministic=deterministic
@@ -42,7 +44,9 @@ class TokenHead(nn.Module):
     def __call__(self, hidden, context, copyable, source):
         """Returns token log-probabilities, float32[B, L, V]; ignores the source."""
         del context, copyable, source
-        logits = nn.Dense(self.vocab_size, dtype=self.dtype, name="vocabulary")(hidden)
+        logits = layers.Dense(self.vocab_size, dtype=self.dtype, name="vocabulary")(
+            hidden
+        )
         return jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
 
 
@@ -71,7 +75,7 @@ class CopyHead(nn.Module):
         width = hidden.shape[-1]
 
         def dense(features, name, y):
-            return nn.Dense(features, dtype=self.dtype, name=name)(y)
+            return layers.Dense(features, dtype=self.dtype, name=name)(y)
 
         logits = dense(self.vocab_size, "vocabulary", hidden).astype(jnp.float32)
         query, key = dense(width, "query", hidden), dense(width, "key", context)

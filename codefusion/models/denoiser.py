@@ -30,7 +30,7 @@ class Denoiser(nn.Module):
         """
 
         def dense(features, name, y):
-            return nn.Dense(features, dtype=self.dtype, name=name)(y)
+            return layers.Dense(features, dtype=self.dtype, name=name)(y)
 
         inputs = jnp.concatenate([xt, estimate], -1) if self.self_conditioning else xt
         hidden = nn.silu(dense(self.width, "time_in", layers.time_features(t, 128)))

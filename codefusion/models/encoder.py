@@ -44,7 +44,7 @@ class EncoderLayer(nn.Module):
 
         def project(name, features, y, spread):
             init = nn.initializers.normal(spread)
-            return nn.Dense(
+            return layers.Dense(
                 features, use_bias=False, dtype=self.dtype, kernel_init=init, name=name
             )(y)
 

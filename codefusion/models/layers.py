@@ -1,5 +1,7 @@
 """The pieces that the encoder, the denoiser and the decoder share."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,20 @@ from codefusion.models import alignment
 
 _EPSILON = 1e-6
 _MASKED = -1e30  # finite, so that a row without any key is not NaN
+
+
+def _dot_rows(x, kernel, dimension_numbers, **kwargs):
+    """Returns x [..., D] times kernel [D, F], [..., F], as one product of matrices.
+
+    The gradient by the kernel then contracts one axis. Over batch and position apart
+    XLA's CPU compiler would transpose the larger operand first.
+    """
+    del dimension_numbers  # of a dense layer: last axis with first
+    rows = jax.lax.dot(x.reshape(-1, x.shape[-1]), kernel, **kwargs)
+    return rows.reshape(*x.shape[:-1], -1)
+
+
+Dense = functools.partial(nn.Dense, dot_general=_dot_rows)
 
 
 def attend(query, key, value, *, mask=None, bias=None, scale=None):
@@ -108,7 +124,7 @@ class ContextProjection(nn.Module):
     def __call__(self, context):
         """Returns keys and values, [layers, 2, B, S, N, H], from [B, S, D]."""
         shape = (self.num_layers, 2, self.num_heads, self.head_width)
-        flat = nn.Dense(
+        flat = Dense(
             self.num_layers * 2 * self.num_heads * self.head_width,
             use_bias=False,
             dtype=self.dtype,
@@ -129,11 +145,11 @@ class SelfAttention(nn.Module):
         """Returns [B, L, D] from [B, L, D]."""
         shape = (*x.shape[:2], 3, self.num_heads, self.head_width)
         inner = self.num_heads * self.head_width
-        qkv = nn.Dense(3 * inner, use_bias=False, dtype=self.dtype, name="qkv")(x)
-        query, key, value = jnp.moveaxis(qkv.reshape(shape), 2, 0)
+        qkv = Dense(3 * inner, use_bias=False, dtype=self.dtype, name="qkv")(x)
+        query, key, value = jnp.unstack(qkv.reshape(shape), axis=2)
         out = attend(rotate(query), rotate(key), value)
         out = out.reshape(*x.shape[:2], inner)
-        return nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="out")(out)
+        return Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="out")(out)
 
 
 class CrossAttention(nn.Module):
@@ -154,17 +170,18 @@ class CrossAttention(nn.Module):
     def __call__(self, x, key_value, source_mask):
         """Returns [B, L, D] from x [B, L, D] and key_value [2, B, S, N, H]."""
         inner = self.num_heads * self.head_width
-        query = nn.Dense(inner, use_bias=False, dtype=self.dtype, name="query")(x)
+        query = Dense(inner, use_bias=False, dtype=self.dtype, name="query")(x)
         query = query.reshape(*x.shape[:2], self.num_heads, self.head_width)
-        scores = attention_scores(query, key_value[0], mask=source_mask)
+        key, value = jnp.unstack(key_value)
+        scores = attention_scores(query, key, mask=source_mask)
         weights = jax.nn.softmax(scores, axis=-1)
         if self.alignment_rounds:
             follow = alignment.DiagonalConvolution(self.max_length, name="alignment")
         for _ in range(self.alignment_rounds):
             weights = jax.nn.softmax(scores + follow(weights), axis=-1)
-        out = apply_weights(weights, key_value[1])
+        out = apply_weights(weights, value)
         out = out.reshape(*x.shape[:2], inner)
-        return nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="out")(out)
+        return Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="out")(out)
 
 
 class FeedForward(nn.Module):
@@ -179,13 +196,9 @@ class FeedForward(nn.Module):
     @nn.compact
     def __call__(self, x):
         """Returns [B, L, D] from [B, L, D]."""
-        hidden = nn.Dense(self.mlp_width, use_bias=False, dtype=self.dtype, name="in")(
-            x
-        )
+        hidden = Dense(self.mlp_width, use_bias=False, dtype=self.dtype, name="in")(x)
         hidden = jnp.square(nn.relu(hidden))
-        return nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="out")(
-            hidden
-        )
+        return Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="out")(hidden)
 
 
 class Block(nn.Module):
@@ -278,9 +291,10 @@ class Stack(nn.Module):
             x = self._scan(fields, deterministic)(x, key_values, source_mask)[0]
         else:
             block = nn.remat(Block, static_argnums=(4,)) if self.remat else Block
-            for i in range(self.num_layers):
+            # Unstacked and not indexed: the gradient of indexing is a zero-padded copy.
+            for i, key_value in enumerate(jnp.unstack(key_values)):
                 layer = block(**fields, name=f"layer_{i}")
-                x = layer(x, key_values[i], source_mask, deterministic)
+                x = layer(x, key_value, source_mask, deterministic)
         return RMSNorm(self.dtype, name="norm")(x)
 
     def _scan(self, fields, deterministic):

@@ -20,7 +20,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from codefusion.models import decoder
+from codefusion.models import decoder, layers
 
 
 class SpanCopyHead(nn.Module):
@@ -50,7 +50,7 @@ class SpanCopyHead(nn.Module):
         return jnp.log(keep * probs + (1.0 - keep) * copied + 1e-9)
 
     def _dense(self, features, name, x):
-        return nn.Dense(features, dtype=self.dtype, name=name)(x)
+        return layers.Dense(features, dtype=self.dtype, name=name)(x)
 
     def _point(self, hidden, context, copyable):
         """Returns a [B, L, S] and r [B, L, D], float32."""

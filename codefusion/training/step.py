@@ -77,9 +77,9 @@ def make_train_step(
     """Returns the compiled step `(state, batch, key) -> (state, metrics)`.
 
     `key` is the run's key: what step n draws comes from `fold_in(key, n)`, so that it
-    depends on the seed and the step alone. A loss, gradient or update that is
-    not finite leaves the state as it was, `step` included, and sets
-    `metrics["finite"]` to False.
+    depends on the seed and the step alone. A loss or gradient that is not finite
+    leaves the state as it was, `step` included; then, and for an update that is
+    not finite, `metrics["finite"]` is False.
     The state is donated: use the returned one.
 
     Args:
@@ -105,14 +105,15 @@ def make_train_step(
         decay = ema_decay_at(state.step - first_step, decay=ema_decay)
         ema_params = average(state.ema_params, params, decay=decay)
 
-        norms = dict(grad_norm=optax.tree.norm(grads))
-        norms["update_norm"] = optax.tree.norm(updates)
-        finite = jnp.isfinite(jnp.stack([loss, *norms.values()])).all()
         updated = TrainState(state.step + 1, params, ema_params, opt_state)
-        new_state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), updated, state)
+        # Not on the update's norm: waiting for it would cost a second pass over all.
+        grad_norm, update_norm = optax.tree.norm(grads), optax.tree.norm(updates)
+        keep = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+        new_state = jax.tree.map(lambda a, b: jnp.where(keep, a, b), updated, state)
         learning_rate = optimizer.learning_rate(state.step - first_step)
+        norms = dict(grad_norm=grad_norm, update_norm=update_norm)
         metrics = {"loss": loss, **parts, **norms, "learning_rate": learning_rate}
-        return new_state, {**metrics, "finite": finite}
+        return new_state, {**metrics, "finite": keep & jnp.isfinite(update_norm)}
 
     return jax.jit(train_step, donate_argnums=0)
 
