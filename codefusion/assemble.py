@@ -148,7 +148,7 @@ def _training_texts(config):
         for example in source.examples("train"):
             yield example.utterance
             yield example.code
-    for corpus in _corpora(config):
+    for corpus in corpora(config):
         yield from dict.fromkeys(e.code for e in corpus.examples("train"))
 
 
@@ -213,7 +213,7 @@ def _pretraining_rows(config, tokenizer):
     """Yields (rows, weight): corpora by size, then pairs by their share."""
     mixture = config.pretraining.mixture
     shares = sum(share for _, share in mixture)
-    corpora = [_code_rows(config, c, tokenizer) for c in _corpora(config)]
+    corpora = [_code_rows(config, c, tokenizer) for c in corpora(config)]
     size = sum(len(rows) for rows in corpora)
     for rows in corpora:
         yield rows, (1 - shares) * len(rows) / size
@@ -253,7 +253,7 @@ def _mixture(config):
     return config.pretraining.mixture if config.pretraining.num_steps else ()
 
 
-def _corpora(config):
+def corpora(config):
     """Returns the corpora of pre-training, less what the data set holds out."""
     wanted = config.pretraining.corpora if config.pretraining.num_steps else ()
     return [datasets.beside(dataset(config), name) for name in wanted]
