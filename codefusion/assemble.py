@@ -213,9 +213,9 @@ def _pretraining_rows(config, tokenizer):
     """Yields (rows, weight): corpora by size, then pairs by their share."""
     mixture = config.pretraining.mixture
     shares = sum(share for _, share in mixture)
-    corpora = [_code_rows(config, c, tokenizer) for c in corpora(config)]
-    size = sum(len(rows) for rows in corpora)
-    for rows in corpora:
+    snippets = [_code_rows(config, c, tokenizer) for c in corpora(config)]
+    size = sum(len(rows) for rows in snippets)
+    for rows in snippets:
         yield rows, (1 - shares) * len(rows) / size
     for name, share in mixture:
         extra = datasets.beside(dataset(config), name)
