@@ -287,9 +287,14 @@ class Generator:
         return Frame(index + 1, t, text, pieces, [float(p) for p in probs[:end]])
 
 
-def load(workdir):
-    """Returns the `Generator` of a trained work directory."""
-    config, tokenizer, params, step = workdirs.read(workdir)
+def load(workdir, step=None):
+    """Returns the `Generator` of a trained work directory.
+
+    Args:
+      workdir: a folder that training wrote, str or path.
+      step: of the checkpoint, int; None takes the newest that is intact.
+    """
+    config, tokenizer, params, step = workdirs.read(workdir, step)
     return Generator(
         config, tokenizer, assemble.parts(config, tokenizer.vocab_size), params, step
     )

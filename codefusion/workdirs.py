@@ -11,11 +11,12 @@ from codefusion import config as configs
 from codefusion.data.tokenizer import Tokenizer
 
 
-def read(workdir):
-    """Returns what the newest intact checkpoint of a work directory was trained to.
+def read(workdir, step=None):
+    """Returns what a checkpoint of a work directory was trained to.
 
     Args:
       workdir: a folder that training wrote.
+      step: of the checkpoint, int; None takes the newest that is intact.
 
     Returns:
       (config, tokenizer, params, step): the checked config, the `Tokenizer`, the
@@ -28,12 +29,7 @@ def read(workdir):
     config = _read_config(folder / "config.json")
     tokenizer = Tokenizer.load(folder / "tokenizer.model")
     saved = checkpoints.Checkpoints(folder)
-    step = saved.latest()
-    if step is None:
-        raise ValueError(
-            f"{os.fspath(folder)} holds no checkpoint yet; expected one from "
-            "codefusion train."
-        )
+    step = _choose_step(saved, step, folder)
     _check_tokenizer(saved.extra(step), tokenizer, folder)
     model = assemble.parts(config, tokenizer.vocab_size).model
     like = jax.eval_shape(lambda: assemble.init_params(config, model))
@@ -51,6 +47,23 @@ def _read_config(path):
     except ValueError as error:
         raise ValueError(f"{path} is no config in JSON: {error}.") from error
     return assemble.check(config)
+
+
+def _choose_step(saved, step, folder):
+    """Returns the step to read: the one asked for, else the newest intact one."""
+    kept = saved.steps()
+    if step is not None and kept and step not in kept:
+        raise ValueError(
+            f"{os.fspath(folder)} holds no checkpoint of step {step}; expected one of "
+            f"{', '.join(map(str, kept))}."
+        )
+    chosen = saved.latest() if step is None or not kept else step
+    if chosen is None:
+        raise ValueError(
+            f"{os.fspath(folder)} holds no checkpoint yet; expected one from "
+            "codefusion train."
+        )
+    return chosen
 
 
 def _check_tokenizer(extra, tokenizer, folder):

@@ -173,3 +173,25 @@ def test_a_config_of_another_width_names_the_array_that_does_not_fit(folder):
     saved["model"]["width"] = 64
     (folder / "config.json").write_text(json.dumps(saved))
     assert "this model needs float32[" in fault(folder)
+
+
+def test_an_older_checkpoint_is_read_by_its_step(trained, folder):
+    tokenizer = Tokenizer.load(folder / "tokenizer.model")
+    save(folder, STEP + 10, random_like(trained[1], seed=1), tokenizer)
+    _, _, params, step = workdirs.read(folder, step=STEP)
+    assert step == STEP
+    leaves = zip(jax.tree.leaves(params), jax.tree.leaves(trained[1]), strict=True)
+    assert all(np.array_equal(a, b) for a, b in leaves)
+
+
+def test_a_step_that_is_not_kept_is_an_error_with_those_that_are(folder):
+    with pytest.raises(ValueError, match=f"no checkpoint of step 7; .* {STEP}"):
+        workdirs.read(folder, step=7)
+
+
+def test_a_damaged_checkpoint_that_is_asked_for_is_not_passed_over(trained, folder):
+    tokenizer = Tokenizer.load(folder / "tokenizer.model")
+    save(folder, STEP + 10, random_like(trained[1], seed=1), tokenizer)
+    flip(array_file(folder, STEP))
+    with pytest.raises(ValueError, match=f"Checkpoint {STEP} .* not intact"):
+        workdirs.read(folder, step=STEP)

@@ -1,5 +1,6 @@
 """`codefusion evaluate`: predictions of a split, then scores from the predictions."""
 
+import hashlib
 import pathlib
 import subprocess
 
@@ -21,6 +22,7 @@ def define(flag_values):
         "steps": "Denoising steps, in place of sampler.num_steps.",
         "max_rows": "Rows to evaluate, in place of evaluation.max_rows; 0 is all.",
         "seed": "Seed of the draws, in place of evaluation.seed.",
+        "checkpoint": "Step of the checkpoint to evaluate; without it the newest.",
     }
     for name, text in settings.items():
         flags.DEFINE_integer(name, None, text, lower_bound=0, flag_values=flag_values)
@@ -40,7 +42,7 @@ def run(call):
     if call.flags.predictions:
         scores = rescore(call)
     else:
-        model = trained.load(call, "evaluate")
+        model = trained.load(call, "evaluate", step=call.flags.checkpoint)
         config = evaluation_config(model.config, call.flags)
         with compile_cache(call.flags.workdir):
             path = write_predictions(model, config, call.flags.workdir)
@@ -92,7 +94,8 @@ def write_predictions(model, config, workdir):
             return [tuple(zip(*answer, strict=True)) for answer in answers]
 
         predictions = predict.predict(rows, generate)
-    path = pathlib.Path(workdir, "predictions", f"{run_name(dataset, config)}.jsonl")
+    name = run_name(dataset, config, model.step)
+    path = pathlib.Path(workdir, "predictions", f"{name}.jsonl")
     long = sum(is_long(model, row.utterance) for row in rows)
     told = header(model, config, dataset) | {"truncated_utterances": long}
     predict.write_predictions(path, told, predictions)
@@ -104,13 +107,22 @@ def is_long(model, utterance):
     return len(model.tokenizer.encode(utterance)) >= model.config.data.source_length
 
 
-def run_name(dataset, config):
-    """Returns what tells one evaluation of a work directory from another."""
+def run_name(dataset, config, step):
+    """Returns what tells one evaluation of a work directory from another, str.
+
+    Args:
+      dataset: the data set that is evaluated on.
+      config: a checked config; all of its sampler and inference sections counts.
+      step: of the checkpoint, int.
+    """
     chosen, sampler = config.evaluation, config.sampler
     rows = f"-{chosen.max_rows}rows" if chosen.max_rows else ""
     steps = f"{sampler.name}{sampler.num_steps}"
     parts = (dataset.name, dataset.scheme, chosen.split, steps, f"seed{chosen.seed}")
-    return "-".join(dict.fromkeys(parts)) + rows  # generated is its own scheme
+    name = "-".join(dict.fromkeys(parts)) + rows  # generated is its own scheme
+    settings = configs.to_json({"sampler": sampler, "inference": config.inference})
+    digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
+    return f"{name}-step{int(step)}-{digest}"
 
 
 def header(model, config, dataset):

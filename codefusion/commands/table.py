@@ -8,6 +8,7 @@ A table's config file holds `TABLE`, a name in `evaluation.tables.TABLES`, and
 Runs of one title share a line of the table, one data set each.
 """
 
+import json
 import os
 import pathlib
 import runpy
@@ -15,9 +16,10 @@ from typing import NamedTuple
 
 from absl import flags
 
-from codefusion import assemble, inference, main
+from codefusion import assemble, checkpoints, inference, main
+from codefusion import config as configs
 from codefusion.commands import evaluate, train
-from codefusion.evaluation import tables
+from codefusion.evaluation import score, tables
 
 
 class Run(NamedTuple):
@@ -105,13 +107,32 @@ def scores_of(each, workdir, *, training):
         return each.scores
     config = config_of(each)
     folder = os.path.join(workdir, each.name)
-    name = evaluate.run_name(assemble.dataset(config), config)
-    path = pathlib.Path(folder, "scores", f"{name}.json")
-    if path.is_file():
-        return path
-    if not training:
-        return None
+    found = stored_scores(folder, config)
+    if found or not training:
+        return found
     train.train(config, folder)
     model = inference.load(folder)
-    evaluate.write_scores(evaluate.write_predictions(model, config, folder), config)
-    return path
+    path = evaluate.write_predictions(model, config, folder)
+    evaluate.write_scores(path, config)
+    return stored_scores(folder, config)
+
+
+def stored_scores(folder, config):
+    """Returns the path of a run's scores that are of its config and newest step.
+
+    Args:
+      folder: the run's work directory.
+      config: a checked config.
+
+    Returns:
+      A path, or None where other scores, or none, are there.
+    """
+    # Through JSON, as in the file: tuples become lists.
+    wanted = json.loads(configs.to_json(train.portable(config)))
+    steps = checkpoints.Checkpoints(folder).steps()
+    for path in sorted(pathlib.Path(folder, "scores").glob("*.json")):
+        header = score.read_scores(path)["header"]
+        newest = steps[-1] if steps else header["checkpoint_step"]
+        if header["config"] == wanted and header["checkpoint_step"] == newest:
+            return path
+    return None

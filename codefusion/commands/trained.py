@@ -10,7 +10,7 @@ from codefusion import config as configs
 FREE = ("sampler", "inference", "evaluation")
 
 
-def load(call, command):
+def load(call, command, *, step=None):
     """Returns the Generator of a call's work directory.
 
     Settings of `FREE` sections come from the call's config; a change to what was
@@ -19,6 +19,7 @@ def load(call, command):
     Args:
       call: a `main.Call`.
       command: its name, for the error.
+      step: of the checkpoint, int; None takes the newest that is intact.
     """
     if not call.flags.workdir:
         raise ValueError(f"{command} needs --workdir=DIR, the folder train wrote.")
@@ -27,7 +28,7 @@ def load(call, command):
             f"--workdir is {call.flags.workdir!r}, which holds no config.json; "
             "expected a folder that codefusion train wrote."
         )
-    model = inference.load(call.flags.workdir)
+    model = inference.load(call.flags.workdir, step)
     if not (call.overrides or call.config_file):
         return model
     wanted = configs.validate(call.config)
