@@ -86,7 +86,7 @@ class Dataset:
           A list of `Outcome`s, of refused rows too.
         """
         _one_of("split", split, SPLITS, section="evaluation")
-        return self._in_split(prepare.load(self.name, self.data_dir).outcomes, split)
+        return self._in_split(prepare.load(self.name, self.data_dir), split)
 
     def _in_split(self, loaded, split):
         if self.scheme == "released":
@@ -100,7 +100,7 @@ class Dataset:
 
         These are the same whatever the scheme.
         """
-        loaded = prepare.load(self.name, self.data_dir).outcomes
+        loaded = prepare.load(self.name, self.data_dir)
         return dict(collections.Counter(o.part for o in loaded))
 
     @property

@@ -24,6 +24,7 @@ import re
 
 import sentencepiece
 
+from codefusion import files
 from codefusion.data import word_marks
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID, MASK_ID = range(5)
@@ -57,12 +58,6 @@ class Tokenizer:
     """
 
     model: bytes = dataclasses.field(repr=False)
-
-    pad_id = PAD_ID
-    unk_id = UNK_ID
-    bos_id = BOS_ID
-    eos_id = EOS_ID
-    mask_id = MASK_ID
 
     def __post_init__(self):
         _check_special_pieces(self._processor)
@@ -155,10 +150,7 @@ class Tokenizer:
 
     def save(self, path):
         """Writes the model to path, whole or not at all."""
-        path = pathlib.Path(path)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(self.model)
-        partial.replace(path)
+        files.write_whole(path, self.model)
 
     @property
     def vocab_size(self):
@@ -201,11 +193,6 @@ class Tokenizer:
         """
         ids = self.encode(text)
         return ids, self._offsets(text, ids)
-
-    def encode_all_with_offsets(self, texts):
-        """Returns `encode_with_offsets` of each text, encoded as one batch."""
-        pairs = zip(texts, self.encode_all(texts), strict=True)
-        return [(ids, self._offsets(text, ids)) for text, ids in pairs]
 
     def decode(self, ids):
         """Returns the text of ids, cut at the first eos or pad.

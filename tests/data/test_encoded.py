@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from codefusion.data import encoded, pipeline
 from codefusion.data.rows import Example
-from codefusion.data.tokenizer import Tokenizer
+from codefusion.data.tokenizer import EOS_ID, Tokenizer
 
 S, L = 24, 28
 
@@ -72,10 +72,10 @@ def test_long_rows_are_truncated_and_counted(tokenizer):
     batch = pipeline.pair_dataset(rows, source_length=S, target_length=L).batch(
         np.arange(3), None
     )
-    assert batch.source[1, -1] == tokenizer.eos_id
+    assert batch.source[1, -1] == EOS_ID
     assert LONG[1].utterance.startswith(tokenizer.decode(batch.source[1]))
     assert batch.target_mask[2].all()
-    assert tokenizer.eos_id not in batch.target[2]
+    assert EOS_ID not in batch.target[2]
     assert LONG[2].code.startswith(tokenizer.decode(batch.target[2]))
 
 

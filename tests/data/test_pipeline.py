@@ -11,7 +11,7 @@ import pytest
 from codefusion.data import encoded, pipeline
 from codefusion.data.rows import Example
 from codefusion.data.spans import mask_spans
-from codefusion.data.tokenizer import Tokenizer
+from codefusion.data.tokenizer import EOS_ID, MASK_ID, PAD_ID, Tokenizer
 
 S, L = 24, 28
 COMMANDS = ["find", "grep", "sort", "make"]
@@ -189,9 +189,9 @@ def test_masks_cover_the_tokens_and_one_eos_and_no_padding(mixed, tokenizer):
     for ids, mask in zip(batch.target, batch.target_mask, strict=True):
         length = mask.sum()
         assert mask[:length].all()
-        assert list(ids).count(tokenizer.eos_id) == 1
-        assert ids[length - 1] == tokenizer.eos_id
-        assert (ids[length:] == tokenizer.pad_id).all()
+        assert list(ids).count(EOS_ID) == 1
+        assert ids[length - 1] == EOS_ID
+        assert (ids[length:] == PAD_ID).all()
 
 
 def test_the_hash_changes_with_all_that_the_batches_depend_on(mixed, code, pairs):
@@ -303,7 +303,7 @@ def test_cpd_masks_whole_spans_and_nothing_else(code, tokenizer):
         text = tokenizer.decode(target)
         spans = mask_spans(text, "bash")
         _, offsets = tokenizer.encode_with_offsets(text)
-        masked = source[: len(offsets)] == tokenizer.mask_id
+        masked = source[: len(offsets)] == MASK_ID
         assert masked.any()
         assert (
             source[: len(offsets)][~masked] == target[: len(offsets)][~masked]
@@ -318,14 +318,14 @@ def test_the_target_of_a_masked_program_is_whole(code, tokenizer):
     batch = draw(code, steps=2)
     known = {example.code for example in EXAMPLES}
     assert {tokenizer.decode(ids) for ids in batch.target} <= known
-    assert not (batch.target == tokenizer.mask_id).any()
+    assert not (batch.target == MASK_ID).any()
 
 
 def test_the_source_of_a_masked_program_keeps_its_eos(code, tokenizer):
     batch = draw(code, steps=2)
     for source, mask, unsupervised in zip(*batch[:2], batch.unsupervised, strict=True):
         if not unsupervised:
-            assert source[mask.sum() - 1] == tokenizer.eos_id
+            assert source[mask.sum() - 1] == EOS_ID
             assert not source[mask.sum() :].any()
 
 
@@ -360,9 +360,9 @@ def test_a_rate_of_zero_masks_one_span_and_of_one_all(code, tokenizer):
     rows = np.arange(len(code))
     draws = np.random.default_rng(0).random((len(rows), code.draws_per_row))
     groups, _ = code.code.groups.padded(rows, S, fill=encoded.NO_SPAN)
-    masked = few.batch(rows, draws).source == tokenizer.mask_id
+    masked = few.batch(rows, draws).source == MASK_ID
     assert all(len(set(g[m])) == 1 for g, m in zip(groups, masked, strict=True))
-    masked = all_.batch(rows, draws).source == tokenizer.mask_id
+    masked = all_.batch(rows, draws).source == MASK_ID
     assert np.array_equal(masked, groups != encoded.NO_SPAN)
 
 

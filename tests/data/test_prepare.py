@@ -52,7 +52,7 @@ def direct(dataset, folder):
 
 
 def test_what_is_read_back_is_what_the_files_hold(folder):
-    found = prepare.load("nl2bash", folder).outcomes
+    found = prepare.load("nl2bash", folder)
     key = [(o.part != "train", o.id) for o in found]
     assert key == sorted(key)
     assert sorted(found, key=lambda o: o.id) == sorted(
@@ -66,7 +66,7 @@ def test_what_is_read_back_is_what_the_files_hold(folder):
 
 
 def test_a_corpus_is_read_back_in_order(folder):
-    found = prepare.load("bash_corpus", folder).outcomes
+    found = prepare.load("bash_corpus", folder)
     assert found == direct(bash_corpus, folder)
     assert len(found) == 2500
 
@@ -137,7 +137,7 @@ import sys
 from codefusion.data.builders import nl2bash, prepare, sources
 path, folder, digest = sys.argv[1:]
 nl2bash.SOURCES = (sources.Source(path, "", digest),)
-print(len(prepare.load("nl2bash", folder).outcomes))
+print(len(prepare.load("nl2bash", folder)))
 heavy = {"tensorflow", "torch", "jax"} & set(sys.modules)
 assert not heavy, heavy
 """

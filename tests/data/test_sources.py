@@ -126,11 +126,15 @@ def test_the_folder_is_the_argument_then_the_environment(monkeypatch, tmp_path):
         sources.data_folder(str(tmp_path / "absent"))
 
 
-def test_a_cache_that_cannot_be_written_names_its_variable(monkeypatch, tmp_path):
+def test_a_cache_that_cannot_be_written_names_its_variable(
+    server, monkeypatch, tmp_path
+):
+    folder, address = server
+    (folder / "rows.json").write_bytes(CONTENT)
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("CODEFUSION_CACHE", str(tmp_path / "file"))
     with pytest.raises(ValueError, match="CODEFUSION_CACHE"):
-        sources.write_atomically(sources.cache_dir() / "downloads" / "x", b"")
+        sources.read(source_of(url=f"{address}/rows.json"))
 
 
 def test_pinned_urls_hold_the_commit_and_no_space():

@@ -11,8 +11,14 @@ import sentencepiece
 from hypothesis import strategies as st
 
 from codefusion.data import tokenizer as tokenizer_lib
-
-Tokenizer = tokenizer_lib.Tokenizer
+from codefusion.data.tokenizer import (
+    BOS_ID,
+    EOS_ID,
+    MASK_ID,
+    PAD_ID,
+    UNK_ID,
+    Tokenizer,
+)
 
 TEXTS = [
     "highlight cells greater than 25",
@@ -149,8 +155,10 @@ def leaves(content):
 
 
 def test_the_special_ids_are_the_first_five(plain):
-    ids = (plain.pad_id, plain.unk_id, plain.bos_id, plain.eos_id, plain.mask_id)
-    assert ids == (0, 1, 2, 3, 4)
+    model = sentencepiece.SentencePieceProcessor(model_proto=plain.model)
+    ids = [model.pad_id(), model.unk_id(), model.bos_id(), model.eos_id()]
+    assert [*ids, model.piece_to_id("<mask>")] == list(range(5))
+    assert (PAD_ID, UNK_ID, BOS_ID, EOS_ID, MASK_ID) == (0, 1, 2, 3, 4)
 
 
 def test_a_batch_is_encoded_like_its_texts(plain):
@@ -158,17 +166,16 @@ def test_a_batch_is_encoded_like_its_texts(plain):
     assert plain.encode_all(strings) == [plain.encode(text) for text in strings]
 
 
-@pytest.mark.parametrize("name", ["eos_id", "pad_id"])
-def test_decoding_stops_at_eos_and_at_pad(plain, name):
+@pytest.mark.parametrize("stop", [EOS_ID, PAD_ID])
+def test_decoding_stops_at_eos_and_at_pad(plain, stop):
     ids = plain.encode("find .")
-    stop = getattr(plain, name)
     assert plain.decode([*ids, stop, *ids]) == "find ."
     assert plain.decode([stop, *ids]) == ""
 
 
 def test_decoding_skips_bos_and_mask(plain):
     ids = plain.encode("find .")
-    noisy = [plain.bos_id, *ids[:2], plain.mask_id, *ids[2:], plain.mask_id]
+    noisy = [BOS_ID, *ids[:2], MASK_ID, *ids[2:], MASK_ID]
     assert plain.decode(np.array(noisy)) == "find ."
 
 
@@ -176,7 +183,7 @@ def test_ids_that_spell_no_text_decode_to_the_replacement_character(plain):
     whole = plain.encode("\U0001f642")
     assert len(whole) == 4
     assert plain.decode(whole[:3]) == "\ufffd"
-    assert plain.decode([plain.unk_id]) == "\ufffd"
+    assert plain.decode([UNK_ID]) == "\ufffd"
 
 
 @hypothesis.settings(deadline=None, max_examples=100)

@@ -1,8 +1,8 @@
 """Prepares a data set once as array_record files and reads it back.
 
-A data set is a package `builders/<name>/` with `SOURCES`, `LANGUAGE` and
-`read(files) -> list of Outcome`, and a tfds builder in `<name>_dataset_builder.py` that
-stores what `read` accepts. The prepared folder is named by a hash of the pinned source
+A data set is a package `builders/<name>/` with `SOURCES` and `read(files) -> list of
+Outcome`, and a tfds builder in `<name>_dataset_builder.py` that stores what `read`
+accepts. The prepared folder is named by a hash of the pinned source
 hashes and of the code that reads them, so a change of either prepares anew; it appears
 by one rename, so two processes may prepare at once.
 """
@@ -26,33 +26,23 @@ from codefusion.data.builders import sources
 _PACKAGE = "codefusion.data.builders"
 
 
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """A data set as the files hold it.
-
-    Attributes:
-      outcomes: what became of each row, in file order.
-      folder: where the arrays are.
-    """
-
-    outcomes: tuple[rows.Outcome, ...]
-    folder: pathlib.Path
-
-
 def module(name):
-    """Returns the package of a data set: `SOURCES`, `LANGUAGE` and `read`."""
+    """Returns the package of a data set: `SOURCES` and `read`."""
     return importlib.import_module(f"{_PACKAGE}.{name}")
 
 
 def load(name, data_dir=None):
-    """Returns a data set, prepared first if that was never done on this machine.
+    """Returns what became of each row of a data set, in file order.
+
+    The data set is prepared first if that was never done on this machine, and the files
+    of a folder are checked on every call.
 
     Args:
       name: name of the package under `builders/`.
       data_dir: folder of the files; None takes `CODEFUSION_DATA`, else downloads.
 
     Returns:
-      `Prepared`. The files of a folder are checked on every call.
+      tuple of `Outcome`s.
     """
     data_dir = sources.data_folder(data_dir)
     if data_dir is not None:
@@ -89,7 +79,7 @@ def _load(name, data_dir, cache):
     folder = cache / "prepared" / key(name)
     if not folder.is_dir():
         _prepare(name, data_dir, folder)
-    return Prepared(_read_back(folder), folder)
+    return _read_back(folder)
 
 
 def _prepare(name, data_dir, folder):

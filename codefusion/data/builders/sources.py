@@ -9,10 +9,10 @@ import hashlib
 import http.client
 import os
 import pathlib
-import tempfile
 import urllib.parse
 import urllib.request
 
+from codefusion import files
 from codefusion.data import readers
 
 _TIMEOUT_SECONDS = 60
@@ -90,25 +90,8 @@ def read(source, folder=None):
         return _read_from(source, folder)
     cached = cache_dir() / "downloads" / source.sha256
     if not cached.exists():
-        write_atomically(cached, _download(source))
+        _keep(cached, _download(source))
     return _check(source, cached.read_bytes(), where=str(cached))
-
-
-def write_atomically(path, data):
-    """Writes a file so that no reader and no second writer ever sees a part of it.
-
-    Args:
-      path: a `pathlib.Path`; its folder is made.
-      data: the content, bytes.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(name, path)
-    except OSError as error:
-        raise cache_error(error) from error
 
 
 def cache_error(error):
@@ -117,6 +100,13 @@ def cache_error(error):
         f"The cache {str(cache_dir())!r} cannot be written ({error.strerror or error});"
         " set CODEFUSION_CACHE to a folder with write access and free space."
     )
+
+
+def _keep(path, data):
+    try:
+        files.write_whole(path, data)
+    except OSError as error:
+        raise cache_error(error) from error
 
 
 def _read_from(source, folder):

@@ -5,7 +5,6 @@
 
 from codefusion.data.builders import prose
 
-LANGUAGE = "bash"
 SOURCES = (
     prose.source(
         "Pretraining Data",

@@ -5,7 +5,6 @@
 
 from codefusion.data.builders import prose
 
-LANGUAGE = "cf"
 SOURCES = (
     prose.source(
         "Pretraining Data",

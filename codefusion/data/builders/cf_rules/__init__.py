@@ -11,7 +11,6 @@ import dataclasses
 from codefusion.data import readers, rows
 from codefusion.data.builders import prose
 
-LANGUAGE = "cf"
 SOURCES = (
     prose.source(
         "Benchmarks",

@@ -8,7 +8,6 @@ and code come from Stack Overflow (Yin et al., MSR 2018), CC BY-SA 4.0.
 from codefusion.data import readers, rows
 from codefusion.data.builders import prose, sources
 
-LANGUAGE = "python"
 TRAIN = sources.github(
     "zorazrw/multilingual-conala",
     "b48112fe492432507d72004aafb6f0c399308333",

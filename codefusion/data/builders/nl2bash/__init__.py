@@ -8,7 +8,6 @@ The split is by position in a file sorted by request: test holds only requests f
 from codefusion.data import readers, rows
 from codefusion.data.builders import prose
 
-LANGUAGE = "bash"
 SOURCES = (
     prose.source(
         "Benchmarks",

@@ -14,7 +14,6 @@ from codefusion.data import readers, rows
 from codefusion.data.builders import conala, sources
 from codefusion.data.builders.python_corpus import spacing
 
-LANGUAGE = "python"
 _MBPP_TEST = range(11, 511)
 
 DJANGO = sources.github(
