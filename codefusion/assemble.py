@@ -69,6 +69,7 @@ def check(config):
     checked = configs.check(config, tables())
     for key in ("pretraining.corpora", "pretraining.mixture", "training.mixture"):
         _check_names(checked, key)
+    _check_shares(checked)
     draws, kept = checked.inference.num_draws, checked.inference.num_candidates
     if draws < kept:
         raise ValueError(
@@ -86,6 +87,23 @@ def _check_names(config, key):
         if chosen not in table:
             raise ValueError(
                 f"{key} names {chosen!r}; expected one of {', '.join(sorted(table))}."
+            )
+
+
+def _check_shares(config):
+    section = config.pretraining
+    if section.num_steps and not section.corpora and not section.mixture:
+        raise ValueError(
+            f"pretraining.num_steps is {section.num_steps}, but there is nothing to "
+            "read; expected pretraining.corpora or pretraining.mixture, or 0 steps."
+        )
+    beside_others = {"training": True, "pretraining": bool(section.corpora)}
+    for name, has_others in beside_others.items():
+        total = _sum_of_shares(config[name])
+        if has_others and total >= 1:
+            raise ValueError(
+                f"{name}.mixture adds up to {total}; expected shares below 1 in all, "
+                "as the rest is for the other data."
             )
 
 
@@ -169,7 +187,7 @@ def stages(config, tokenizer, built):
 
 def _stage(config, name, rows, tokenizer, built):
     section = config[name]
-    sources, weights = zip(*rows(config, tokenizer), strict=True)
+    names, sources, weights = zip(*rows(config, tokenizer), strict=True)
     optimizer = configs.build(optimizers.OPTIMIZERS, section.optimizer)
     return loop.Stage(
         name=name,
@@ -192,34 +210,37 @@ def _stage(config, name, rows, tokenizer, built):
         ),
         num_steps=section.num_steps,
         ema_decay=section.ema_decay,
+        left_out={
+            name: rows.num_dropped
+            for name, rows in zip(names, sources, strict=True)
+            if rows.num_dropped
+        },
     )
 
 
 def _training_rows(config, tokenizer):
-    """Yields (rows, weight): the data set, and what the mixture adds to it."""
-    extra = sum(share for _, share in config.training.mixture)
-    if extra >= 1:
-        raise ValueError(
-            f"training.mixture adds up to {extra}; expected shares below 1 in all, as "
-            "the rest is the data set's own."
-        )
+    """Yields (name, rows, weight): the data set, and what the mixture adds to it."""
     main = dataset(config)
-    yield _pair_rows(config, main, tokenizer), 1 - extra
+    share = 1 - _sum_of_shares(config.training)
+    yield main.name, _pair_rows(config, main, tokenizer), share
     for name, share in config.training.mixture:
-        yield _pair_rows(config, datasets.beside(main, name), tokenizer), share
+        yield name, _pair_rows(config, datasets.beside(main, name), tokenizer), share
 
 
 def _pretraining_rows(config, tokenizer):
-    """Yields (rows, weight): corpora by size, then pairs by their share."""
-    mixture = config.pretraining.mixture
-    shares = sum(share for _, share in mixture)
-    snippets = [_code_rows(config, c, tokenizer) for c in corpora(config)]
-    size = sum(len(rows) for rows in snippets)
-    for rows in snippets:
-        yield rows, (1 - shares) * len(rows) / size
-    for name, share in mixture:
+    """Yields (name, rows, weight): corpora by size, then pairs by their share."""
+    section = config.pretraining
+    snippets = {c.name: _code_rows(config, c, tokenizer) for c in corpora(config)}
+    size = sum(len(rows) for rows in snippets.values())
+    for name, rows in snippets.items():
+        yield name, rows, (1 - _sum_of_shares(section)) * len(rows) / size
+    for name, share in section.mixture:
         extra = datasets.beside(dataset(config), name)
-        yield _pair_rows(config, extra, tokenizer), share
+        yield name, _pair_rows(config, extra, tokenizer), share
+
+
+def _sum_of_shares(section):
+    return sum(share for _, share in section.mixture)
 
 
 def _pair_rows(config, source, tokenizer):

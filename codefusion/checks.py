@@ -86,7 +86,11 @@ RULES = (
     _at_least("data.size", 1),
     _one_of("data.scheme", "random", "released"),
     _between("tokenizer.vocab_size", 8, 2**20),
+    _between("tokenizer.character_coverage", 0.98, 1),
+    _at_least("tokenizer.max_piece_length", 1),
+    _at_least("tokenizer.max_training_sentences", 1),
     _at_least("model.*width", 1),
+    Rule("model.head_width", lambda v: v % 2 == 0, "an even number"),  # rotated halves
     _at_least("model.num_heads", 1),
     _at_least("model.*coder_layers", 1),
     _at_least("model.denoiser_layers", 1),
@@ -94,6 +98,12 @@ RULES = (
     _fraction("*dropout"),
     _one_of("model.dtype", "float32", "bfloat16"),
     _above("diffusion.embedding_scale", 0),
+    _above("diffusion.times.power", 0),
+    _at_least("diffusion.loss.*_weight", 0),
+    _between("diffusion.loss.padding_weight", 0, 1),
+    _fraction("diffusion.schedule.offset"),
+    _at_least("diffusion.schedule.beta_min", 0),
+    _above("diffusion.schedule.beta_max", 0),
     _between("pretraining.*_weight", 0, 1),
     _between("training.self_conditioning", 0, 1),
     _between("pretraining.mask_rate", 0, 1),
@@ -105,7 +115,7 @@ RULES = (
     _between("*.final_fraction", 0, 1),
     _at_least("*.weight_decay", 0),
     _fraction("*.b[12]"),
-    _above("*.clip_norm", 0),
+    _at_least("*.clip_norm", 0),
     _fraction("*.momentum"),
     _at_least("*.newton_schulz_steps", 1),
     _at_least("training.checkpoint_every", 1),
@@ -121,7 +131,7 @@ RULES = (
 )
 
 # Keys that may be None although their default is not.
-OPTIONAL = ("*.clip_norm", "*.data_dir")
+OPTIONAL = ("*.data_dir",)
 
 _EXPECTED = {
     "bool": "True or False",
@@ -241,15 +251,6 @@ def check_ranges(flat):
             matches = fnmatch.fnmatchcase(key, rule.pattern)
             if matches and value is not None and not rule.test(value):
                 raise ValueError(f"{key} is {show(value)}; expected {rule.text}.")
-
-
-def check_heads(model):
-    """Raises ValueError unless the heads share the model's width evenly."""
-    width, heads = model.get("width"), model.get("num_heads")
-    if width is not None and heads is not None and width % heads:
-        raise ValueError(
-            f"model.width is {width}; expected a multiple of model.num_heads, {heads}."
-        )
 
 
 def _check_value(value, default, path, known):

@@ -106,14 +106,32 @@ def test_without_pretraining_there_is_one_stage_and_its_steps_are_the_configs(
     assert stage.batches.content_hash == again.batches.content_hash
 
 
-def test_a_training_mixture_that_leaves_no_share_to_the_data_set_is_an_error(
-    tokenizer,
-):
-    mixture = (("generated", 1.0),)
-    given = assemble.check(tiny(training__mixture=mixture, data__size=100))
+@pytest.mark.parametrize("stage", ["training", "pretraining"])
+def test_a_mixture_that_leaves_no_share_to_the_other_data_is_an_error(stage):
+    everything = {f"{stage}__mixture": (("generated", 1.0),)}
+    line = fault(pretraining__corpora=("cf_corpus",), **everything)
+    assert f"{stage}.mixture adds up to 1.0" in line
+
+
+def test_pretraining_may_be_made_of_pairs_alone():
+    shares = (("generated", 0.5), ("cf_rules", 0.5))
+    given = tiny(pretraining__num_steps=3, pretraining__mixture=shares)
+    assert assemble.check(given).pretraining.mixture == shares
+
+
+def test_pretraining_on_nothing_is_an_error():
+    nothing = dict(pretraining__corpora=(), pretraining__mixture=())
+    line = fault(pretraining__num_steps=3, **nothing)
+    assert "pretraining.num_steps is 3" in line and "pretraining.corpora" in line
+
+
+def test_rows_too_long_to_train_on_are_counted_by_data_set(tokenizer):
+    given = tiny(pretraining__num_steps=0, data__size=100, data__source_length=30)
+    given = assemble.check(given)
     built = assemble.parts(given, tokenizer.vocab_size)
-    with pytest.raises(ValueError, match="training.mixture adds up to 1.0"):
-        assemble.stages(given, tokenizer, built)
+    (stage,) = assemble.stages(given, tokenizer, built)
+    rows = stage.batches.datasets[0]
+    assert stage.left_out == {"generated": 100 - len(rows)} and len(rows) < 100
 
 
 def test_a_data_set_mixed_with_itself_keeps_its_size_and_seed():

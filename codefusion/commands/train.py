@@ -55,6 +55,7 @@ def train(config, workdir):
         every_minutes=section.checkpoint_minutes,
     )
     saver.prepare()
+    check_evaluation(config)
     tokenizer = prepare(config, workdir, resuming_run=bool(saver.steps()))
     parts = assemble.parts(config, tokenizer.vocab_size)
     evaluators = [evaluator(config, tokenizer, parts)] if section.eval_every else []
@@ -70,6 +71,18 @@ def train(config, workdir):
         eval_every=section.eval_every,
         log_every=section.log_every,
     )
+
+
+def check_evaluation(config):
+    """Raises ValueError where what is evaluated later is no metric or has no rows."""
+    dataset = assemble.dataset(config)
+    metrics.choose(dataset.language, config.evaluation.metrics)
+    every = config.training.eval_every
+    if every and not dataset.examples("validation"):
+        raise ValueError(
+            f"training.eval_every is {every}, but {dataset.name} has no validation "
+            f"rows in the {dataset.scheme} scheme; expected 0."
+        )
 
 
 def prepare(config, workdir, *, resuming_run):
@@ -142,7 +155,7 @@ def evaluator(config, tokenizer, parts):
                 metric.score(answer[0].text, row)
                 for answer, row in zip(answers, rows, strict=True)
             )
-            / max(len(rows), 1)
+            / len(rows)
             for metric in ready
         }
 

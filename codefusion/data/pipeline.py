@@ -54,12 +54,14 @@ class Rows(Protocol):
       target_length: L of its batches.
       draws_per_row: uniform draws that a row needs.
       example_numbers: which example each row came from, int64[rows].
+      num_dropped: examples that are no rows because they are too long.
     """
 
     source_length: int
     target_length: int
     draws_per_row: int
     example_numbers: np.ndarray
+    num_dropped: int
 
     def __len__(self):
         """Returns the number of rows."""
@@ -88,6 +90,11 @@ class PairRows:
     def example_numbers(self):
         """Which example each row came from, int64[rows]."""
         return self.pairs.rows
+
+    @property
+    def num_dropped(self):
+        """Examples that are too long, a count."""
+        return self.pairs.num_dropped
 
     def batch(self, rows, draws):
         """Returns the supervised Batch of the rows."""
@@ -134,6 +141,11 @@ class CodeRows:
     def example_numbers(self):
         """Which example each row came from, int64[rows]."""
         return self.code.rows
+
+    @property
+    def num_dropped(self):
+        """Examples that are too long, a count."""
+        return self.code.num_dropped
 
     @functools.cached_property
     def draws_per_row(self):

@@ -11,7 +11,7 @@ import functools
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -57,6 +57,8 @@ class Stage:
       batches: the stage's data.
       num_steps: updates to make.
       ema_decay: decay of the moving average of the parameters.
+      left_out: by data set, how many rows are too long to train on; shown and recorded
+        when the stage starts.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Stage:
     batches: Batches
     num_steps: int
     ema_decay: float = 0.999
+    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def train(
@@ -185,8 +188,10 @@ def _run_stage(run, span, state, key):
     """Returns the state after the rest of a stage."""
     stage = span.stage
     done = int(state.step)
-    if done == span.first and done > 0:
-        state = steps.init_state(state.params, stage.optimizer, step=done)
+    if done == span.first:
+        run.tell_left_out(stage, done)
+        if done > 0:
+            state = steps.init_state(state.params, stage.optimizer, step=done)
     train_step = steps.make_train_step(
         stage.loss_fn,
         stage.optimizer,
@@ -260,6 +265,15 @@ class _Run:
         if stopping:
             self.progress.note(f"{stopping}: saved at step {step}.")
             raise Stopped(step)
+
+    def tell_left_out(self, stage, step):
+        """Records how many rows of each data set the stage cannot use."""
+        for name, count in stage.left_out.items():
+            self.records.write(step, stage.name, {f"left_out_{name}": count})
+            self.progress.note(
+                f"{stage.name}: {count:,} rows of {name} are left out, being longer "
+                "than data.source_length or data.target_length."
+            )
 
     def evaluate(self, step, state):
         """Writes and shows what the evaluators find."""
