@@ -13,6 +13,7 @@ RANKS = {
     "types": 0,
     "checks": 0,
     "config": 0,
+    "files": 0,
     "pallas_kernels": 0,
     "ranking": 1,
     "diffusion": 1,
