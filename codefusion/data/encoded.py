@@ -1,5 +1,7 @@
-"""Examples to tokens: ragged rows of ids, and which ids CPD may mask together.
+"""Examples to tokens: ragged rows of ids, and which ids may be masked together.
 
+Masking whole spans is one of the two tasks of pre-training, continuous paragraph
+denoising (CPD, Singh et al. 2023). A row longer than the model is left out and counted.
 Every row is tokenised once, before training; equal texts are tokenised once between
 them, which matters where a corpus of 226,468 lines holds 3,498 different ones.
 """
@@ -14,7 +16,6 @@ import numpy as np
 from codefusion.data.spans import mask_spans
 from codefusion.data.tokenizer import EOS_ID
 
-ON_LONG = ("drop", "truncate", "error")
 NO_SPAN = -1
 
 
@@ -75,14 +76,12 @@ class TokenPairs:
       target: pieces of each program, then eos.
       rows: which example each row came from, int64[rows].
       num_dropped: examples left out because they were too long.
-      num_truncated: examples that were cut.
     """
 
     source: Ragged
     target: Ragged
     rows: np.ndarray
     num_dropped: int
-    num_truncated: int
 
     def __len__(self):
         return len(self.rows)
@@ -98,45 +97,36 @@ class TokenCode:
         where there is none; ids of one span are masked together.
       rows: which example each row came from, int64[rows].
       num_dropped: examples left out because they were too long.
-      num_truncated: examples that were cut.
     """
 
     target: Ragged
     groups: Ragged
     rows: np.ndarray
     num_dropped: int
-    num_truncated: int
 
     def __len__(self):
         return len(self.rows)
 
 
-def encode_pairs(examples, tokenizer, *, source_length, target_length, on_long="drop"):
-    """Returns the TokenPairs of examples.
+def encode_pairs(examples, tokenizer, *, source_length, target_length):
+    """Returns the TokenPairs of the examples that fit both lengths.
 
     Args:
       examples: iterable of `rows.Example`.
       tokenizer: the Tokenizer.
       source_length: most ids of a request, eos included.
       target_length: most ids of a program, eos included.
-      on_long: what happens to a longer one. "drop" leaves the row out and counts it,
-        "truncate" cuts it (a request keeps its eos, a program loses it, because the
-        program goes on), "error" raises.
     """
     examples = list(examples)
     sources = tokenizer.encode_all([example.utterance for example in examples])
     targets = tokenizer.encode_all([example.code for example in examples])
     lengths = [(len(s) + 1, len(t) + 1) for s, t in zip(sources, targets, strict=True)]
-    limits = {"data.source_length": source_length, "data.target_length": target_length}
-    kept = _kept_rows(examples, lengths, limits, on_long)
+    kept = _fitting(lengths, source_length=source_length, target_length=target_length)
     return TokenPairs(
-        source=Ragged.from_rows(
-            [[*sources[i][: source_length - 1], EOS_ID] for i in kept]
-        ),
-        target=Ragged.from_rows([[*targets[i], EOS_ID][:target_length] for i in kept]),
+        source=Ragged.from_rows([[*sources[i], EOS_ID] for i in kept]),
+        target=Ragged.from_rows([[*targets[i], EOS_ID] for i in kept]),
         rows=kept,
         num_dropped=len(examples) - len(kept),
-        num_truncated=_count_long([lengths[i] for i in kept], limits),
     )
 
 
@@ -147,10 +137,9 @@ def encode_code(
     language,
     source_length,
     target_length,
-    on_long="drop",
     deduplicate=False,
 ):
-    """Returns the TokenCode of examples; their utterances are not read.
+    """Returns the TokenCode of the examples that fit; their utterances are not read.
 
     A masked program is a source as well as a target, so it has to fit both lengths.
 
@@ -160,7 +149,6 @@ def encode_code(
       language: how spans are found, see `spans.mask_spans`.
       source_length: most ids of a masked program, eos included.
       target_length: most ids of a program, eos included.
-      on_long: "drop", "truncate" or "error", as in `encode_pairs`.
       deduplicate: whether a program that recurs is one row, the first.
     """
     examples = list(examples)
@@ -172,15 +160,13 @@ def encode_code(
     codes = [example.code for example in examples]
     encoded = {c: _with_groups(tokenizer, c, language) for c in dict.fromkeys(codes)}
     lengths = [(len(encoded[code][0]),) * 2 for code in codes]
-    limits = {"data.source_length": source_length, "data.target_length": target_length}
-    kept = _kept_rows(examples, lengths, limits, on_long)
+    kept = _fitting(lengths, source_length=source_length, target_length=target_length)
     rows = [encoded[codes[i]] for i in kept]
     return TokenCode(
-        target=Ragged.from_rows([ids[:target_length] for ids, _ in rows]),
-        groups=Ragged.from_rows([groups[:target_length] for _, groups in rows]),
+        target=Ragged.from_rows([ids for ids, _ in rows]),
+        groups=Ragged.from_rows([groups for _, groups in rows]),
         rows=numbers[kept],
         num_dropped=len(examples) - len(kept),
-        num_truncated=_count_long([lengths[i] for i in kept], limits),
     )
 
 
@@ -219,36 +205,14 @@ def _with_groups(tokenizer, code, language):
     return [*ids, EOS_ID], [*groups, NO_SPAN]
 
 
-def _kept_rows(examples, lengths, limits, on_long):
-    """Returns the numbers of the examples to keep, int64[rows]."""
-    if on_long not in ON_LONG:
-        raise ValueError(f"on_long is {on_long!r}; expected one of {sorted(ON_LONG)}.")
-    most = tuple(limits.values())
-    long = [any(n > m for n, m in zip(row, most, strict=True)) for row in lengths]
-    if on_long == "error" and any(long):
-        raise _long_error(examples, lengths, limits, long.index(True))
-    kept = np.flatnonzero(~np.array(long, bool) | (on_long == "truncate"))
+def _fitting(lengths, *, source_length, target_length):
+    """Returns the numbers of the rows that fit both lengths, int64[rows]."""
+    most = np.array([source_length, target_length])
+    kept = np.flatnonzero((np.array(lengths).reshape(-1, 2) <= most).all(axis=1))
     if not len(kept):
         raise ValueError(
-            f"none of {len(examples)} rows fits; expected rows of at most "
-            + " and ".join(f"{limit} tokens ({key})" for key, limit in limits.items())
-            + "."
+            f"none of {len(lengths)} rows fits; expected rows of at most "
+            f"{source_length} tokens (data.source_length) and {target_length} tokens "
+            "(data.target_length)."
         )
     return kept
-
-
-def _long_error(examples, lengths, limits, number):
-    key, limit, length = next(
-        (key, limit, length)
-        for (key, limit), length in zip(limits.items(), lengths[number], strict=True)
-        if length > limit
-    )
-    return ValueError(
-        f"row {examples[number].id} has {length} tokens, eos included; {key} is "
-        f"{limit}: raise it, or drop or truncate long rows."
-    )
-
-
-def _count_long(lengths, limits):
-    most = tuple(limits.values())
-    return sum(any(n > m for n, m in zip(r, most, strict=True)) for r in lengths)

@@ -67,7 +67,15 @@ class Rows(Protocol):
         """Returns the number of rows."""
 
     def batch(self, rows, draws) -> Batch:
-        """Returns the Batch of row numbers int[K] and draws float32[K, W]."""
+        """Returns the rows as a Batch, padded to the two lengths.
+
+        Args:
+          rows: row numbers, int[K].
+          draws: uniform draws, float32[K, W], W at least draws_per_row.
+
+        Returns:
+          Batch of K rows: int32 and bool [K, S] and [K, L], bool[K].
+        """
 
     def content_hash(self) -> str:
         """Returns a hash of all that its batches depend on."""
@@ -97,7 +105,15 @@ class PairRows:
         return self.pairs.num_dropped
 
     def batch(self, rows, draws):
-        """Returns the supervised Batch of the rows."""
+        """Returns the supervised Batch of the rows.
+
+        Args:
+          rows: row numbers, int[K].
+          draws: not read, as there is nothing to draw.
+
+        Returns:
+          Batch of int32 and bool [K, S] and [K, L]; unsupervised is False.
+        """
         del draws
         source = self.pairs.source.padded(rows, self.source_length, fill=PAD_ID)
         target = self.pairs.target.padded(rows, self.target_length, fill=PAD_ID)
@@ -111,13 +127,14 @@ class PairRows:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CodeRows:
-    """Rows of TokenCode for pre-training: CPD or unsupervised generation.
+    """Rows of TokenCode for pre-training: its two tasks (Singh et al. 2023).
 
-    Each time a row is read it becomes one of the two. For CPD its source is the program
-    with some spans replaced, all ids of a span by mask ids: each span with probability
-    mask_rate, and at least one. For unsupervised generation its source is empty and
-    its source mask True throughout, so that it says nothing, not even a length. A row
-    without a span has nothing to restore and is always unsupervised.
+    Each time a row is read it becomes a row of continuous paragraph denoising (CPD)
+    with probability cpd_weight, else one of unsupervised generation. For CPD its source
+    is the program with some spans replaced, all ids of a span by mask ids: each span
+    with probability mask_rate, and at least one. For unsupervised generation its source
+    is empty and its source mask True throughout, so that it says nothing, not even a
+    length. A row without a span has nothing to restore and is always unsupervised.
     """
 
     code: TokenCode
@@ -125,7 +142,6 @@ class CodeRows:
     target_length: int
     cpd_weight: float
     mask_rate: float
-    mask_id: int
 
     def __post_init__(self):
         for key in ("cpd_weight", "mask_rate"):
@@ -153,7 +169,15 @@ class CodeRows:
         return 2 + max(0, int(self.code.groups.flat.max()))
 
     def batch(self, rows, draws):
-        """Returns the Batch of the rows, with tasks and masks from the draws."""
+        """Returns the Batch of the rows, with tasks and masks from the draws.
+
+        Args:
+          rows: row numbers, int[K].
+          draws: uniform draws, float32[K, W], W at least draws_per_row.
+
+        Returns:
+          Batch of int32 and bool [K, S] and [K, L].
+        """
         source, source_mask = self.code.target.padded(
             rows, self.source_length, fill=PAD_ID
         )
@@ -161,7 +185,7 @@ class CodeRows:
         groups, _ = self.code.groups.padded(rows, self.source_length, fill=NO_SPAN)
         masked = _masked(groups, draws[:, 1:], self.mask_rate)
         unsupervised = (draws[:, 0] >= self.cpd_weight) | ~masked.any(axis=1)
-        source = np.where(masked, np.int32(self.mask_id), source)
+        source = np.where(masked, np.int32(MASK_ID), source)
         return Batch(
             np.where(unsupervised[:, None], np.int32(PAD_ID), source),
             source_mask | unsupervised[:, None],
@@ -172,7 +196,7 @@ class CodeRows:
     def content_hash(self):
         """Returns a hash of the tokens, spans, lengths and rates."""
         tokens = (self.code.target.content_hash, self.code.groups.content_hash)
-        rates = (self.cpd_weight, self.mask_rate, self.mask_id)
+        rates = (self.cpd_weight, self.mask_rate, MASK_ID)
         return _hash("code", *tokens, self.source_length, self.target_length, *rates)
 
 
@@ -189,9 +213,7 @@ def pair_dataset(pairs, *, source_length, target_length):
     return PairRows(pairs, source_length=source_length, target_length=target_length)
 
 
-def code_dataset(
-    code, *, source_length, target_length, cpd_weight, mask_rate, mask_id=MASK_ID
-):
+def code_dataset(code, *, source_length, target_length, cpd_weight, mask_rate):
     """Returns the Rows of TokenCode for pre-training.
 
     Args:
@@ -200,7 +222,6 @@ def code_dataset(
       target_length: L of its batches.
       cpd_weight: probability that a row is a CPD row and not an unsupervised one.
       mask_rate: probability that a span of a CPD row is masked.
-      mask_id: the id that replaces masked ones.
     """
     return CodeRows(
         code,
@@ -208,23 +229,20 @@ def code_dataset(
         target_length=target_length,
         cpd_weight=cpd_weight,
         mask_rate=mask_rate,
-        mask_id=mask_id,
     )
 
 
-def mix(datasets, weights=None, *, seed, batch_size, shard_index=0, shard_count=1):
+def mix(datasets, weights, *, seed, batch_size, shard_index=0, shard_count=1):
     """Returns endless Batches drawn from datasets in proportion to weights.
 
     Args:
       datasets: sequence of Rows, all with the same lengths.
-      weights: a share for each, above 0; None for their sizes.
+      weights: a share for each, above 0.
       seed: seed of the order, of the tasks and of the masks.
       batch_size: rows of the whole batch, over all shards.
       shard_index: which part of each batch this process reads.
       shard_count: how many processes share a batch.
     """
-    if weights is None:
-        weights = [len(dataset) for dataset in datasets]
     return Batches(
         tuple(datasets),
         tuple(float(weight) for weight in weights),

@@ -1,4 +1,4 @@
-"""Rows are encoded once; over-long ones are dropped, cut or refused, and counted."""
+"""Rows are encoded once; over-long ones are left out and counted."""
 
 import gzip
 import time
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from codefusion.data import encoded, pipeline
+from codefusion.data import encoded
 from codefusion.data.rows import Example
 from codefusion.data.tokenizer import EOS_ID, Tokenizer
 
@@ -21,7 +21,7 @@ def tokenizer():
 
 
 def encode_code(tokenizer, examples, **options):
-    arguments = dict(language="bash", source_length=S, target_length=L, on_long="error")
+    arguments = dict(language="bash", source_length=S, target_length=L)
     return encoded.encode_code(examples, tokenizer, **{**arguments, **options})
 
 
@@ -54,67 +54,44 @@ LONG = [
 ]
 
 
-def encode_long(tokenizer, on_long):
-    return encoded.encode_pairs(
-        LONG, tokenizer, source_length=S, target_length=L, on_long=on_long
-    )
+def encode_pairs(tokenizer, examples, **lengths):
+    arguments = dict(source_length=S, target_length=L)
+    return encoded.encode_pairs(examples, tokenizer, **{**arguments, **lengths})
 
 
-def test_long_rows_are_dropped_and_counted(tokenizer):
-    rows = encode_long(tokenizer, "drop")
+def test_long_rows_are_left_out_and_counted(tokenizer):
+    rows = encode_pairs(tokenizer, LONG)
     assert rows.rows.tolist() == [0]
-    assert (rows.num_dropped, rows.num_truncated) == (2, 0)
+    assert rows.num_dropped == 2
 
 
-def test_long_rows_are_truncated_and_counted(tokenizer):
-    rows = encode_long(tokenizer, "truncate")
-    assert (rows.num_dropped, rows.num_truncated) == (0, 2)
-    batch = pipeline.pair_dataset(rows, source_length=S, target_length=L).batch(
-        np.arange(3), None
-    )
-    assert batch.source[1, -1] == EOS_ID
-    assert LONG[1].utterance.startswith(tokenizer.decode(batch.source[1]))
-    assert batch.target_mask[2].all()
-    assert EOS_ID not in batch.target[2]
-    assert LONG[2].code.startswith(tokenizer.decode(batch.target[2]))
+def test_a_row_that_fits_exactly_is_kept_whole(tokenizer):
+    source, target = (len(tokenizer.encode(text)) + 1 for text in ("short", "ls"))
+    lengths = dict(source_length=source, target_length=target)
+    rows = encode_pairs(tokenizer, LONG[:1], **lengths)
+    values, mask = rows.source.padded(np.array([0]), source, fill=0)
+    assert mask.all() and values[0, -1] == EOS_ID
+    assert tokenizer.decode(values[0]) == "short"
+    for key in lengths:
+        with pytest.raises(ValueError, match="none of 1 rows fits"):
+            encode_pairs(tokenizer, LONG[:1], **{**lengths, key: lengths[key] - 1})
 
 
-def test_a_long_row_is_an_error_that_names_row_and_key(tokenizer):
-    with pytest.raises(ValueError, match=f"row b has .*data.source_length is {S}"):
-        encode_long(tokenizer, "error")
-    with pytest.raises(ValueError, match=f"row c has .*data.target_length is {L}"):
-        encoded.encode_pairs(
-            LONG[2:], tokenizer, source_length=S, target_length=L, on_long="error"
-        )
-
-
-def test_an_unknown_policy_for_long_rows_is_an_error(tokenizer):
-    with pytest.raises(ValueError, match="on_long is 'cut'; expected one of"):
-        encode_long(tokenizer, "cut")
-
-
-def test_rows_that_all_are_too_long_are_an_error(tokenizer):
-    with pytest.raises(ValueError, match="none of 1 rows fits"):
-        encoded.encode_pairs(
-            LONG[2:], tokenizer, source_length=S, target_length=L, on_long="drop"
-        )
+@pytest.mark.parametrize("encode", ["encode_pairs", "encode_code"])
+@pytest.mark.parametrize("examples", [[], LONG[2:]], ids=["no rows", "one long row"])
+def test_no_row_that_fits_is_an_error_that_names_both_keys(tokenizer, encode, examples):
+    with pytest.raises(ValueError) as caught:
+        globals()[encode](tokenizer, examples)
+    reason = f"none of {len(examples)} rows fits; expected rows of at most {S} tokens"
+    assert str(caught.value).startswith(f"{reason} (data.source_length) and {L} ")
+    assert "data.target_length" in str(caught.value)
 
 
 def test_a_program_has_to_fit_as_a_source_too(tokenizer):
-    rows = encode_code(tokenizer, LONG[2:] + LONG[:1], on_long="drop")
+    rows = encode_code(tokenizer, LONG[2:] + LONG[:1])
     assert rows.rows.tolist() == [1]
-    with pytest.raises(ValueError, match="data.source_length is 2"):
+    with pytest.raises(ValueError, match=r"at most 2 tokens \(data.source_length"):
         encode_code(tokenizer, LONG[:1], source_length=2)
-
-
-def test_a_program_truncated_stays_within_both_lengths(tokenizer):
-    rows = encode_code(tokenizer, LONG, on_long="truncate")
-    dataset = pipeline.code_dataset(
-        rows, source_length=S, target_length=L, cpd_weight=1.0, mask_rate=0.5
-    )
-    batch = pipeline.mix([dataset], seed=0, batch_size=64)[0]
-    assert batch.source.shape == (64, S) and batch.target.shape == (64, L)
-    assert rows.num_truncated == 1
 
 
 def test_deduplicated_code_keeps_the_first_of_equal_programs(tokenizer):
@@ -133,6 +110,6 @@ def test_the_largest_corpus_is_encoded_in_seconds_needs_data(data_dir):
     examples = [Example(id=str(i), utterance="", code=c) for i, c in enumerate(lines)]
     tokenizer = Tokenizer.train(lines, vocab_size=512, max_training_sentences=20_000)
     start = time.process_time()
-    rows = encode_code(tokenizer, examples, language="cf", on_long="drop")
+    rows = encode_code(tokenizer, examples, language="cf")
     assert time.process_time() - start < 20
     assert len(rows) + rows.num_dropped == len(lines) == 226_468
