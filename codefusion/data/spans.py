@@ -1,4 +1,7 @@
-"""Identifier and keyword spans of a program: what CPD pre-training masks.
+"""Identifier and keyword spans of a program: what pre-training masks.
+
+Continuous paragraph denoising (CPD, Singh et al. 2023) restores a program of which
+identifiers and keywords are masked.
 
 Python and Bash are read by tree-sitter, which parses broken snippets too; conditional
 formatting rules by their own lexer; any other language by Pygments (its Name and
@@ -6,19 +9,18 @@ Keyword tokens). Literals, operators and punctuation are never part of a span.
 """
 
 import functools
-import re
 
-from codefusion.data import cf_language
+from codefusion.data import cf_language, syntax
 
 # A grammar has one-letter anonymous nodes too (operators of `${x@U}`): no keywords.
 _SHORTEST_KEYWORD = 2
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
-
-_PYTHON_NODES = "(identifier) @span (true) @span (false) @span (none) @span"
-_BASH_NODES = (
-    "(command_name (word) @span) (word) @word (test_operator) @span "
-    "(variable_name) @span (special_variable_name) @span"
-)
+_NODES = {
+    "python": "(identifier) @span (true) @span (false) @span (none) @span",
+    "bash": (
+        "(command_name (word) @span) (word) @word (test_operator) @span "
+        "(variable_name) @span (special_variable_name) @span"
+    ),
+}
 _CF_KINDS = frozenset(("function", "keyword", "column", "reference"))
 
 
@@ -102,9 +104,8 @@ def _captures(language, code):
     """Returns {capture name: [(start, end)]} of a tree-sitter query."""
     import tree_sitter
 
-    parser, query = _parser_and_query(language)
-    root = parser.parse(_as_ascii(code)).root_node
-    captures = tree_sitter.QueryCursor(query).captures(root)
+    root = syntax.parser(language).parse(_as_ascii(code)).root_node
+    captures = tree_sitter.QueryCursor(_query(language)).captures(root)
     return {
         name: [(node.start_byte, node.end_byte) for node in nodes]
         for name, nodes in captures.items()
@@ -112,28 +113,18 @@ def _captures(language, code):
 
 
 def _as_ascii(code):
-    """Returns code with one byte for each character, so that bytes count characters.
-
-    The scanner of the Bash grammar also reads beyond its tables, and may crash, when
-    it meets a character above U+00FF.
-    """
-    plain = _NOT_ASCII.sub(lambda m: "x" if m.group().isalnum() else ".", code)
+    """Returns code with one byte for each character, so that bytes count characters."""
+    plain = syntax.NOT_ASCII.sub(lambda m: "x" if m.group().isalnum() else ".", code)
     return plain.encode("ascii")
 
 
 @functools.cache
-def _parser_and_query(language):
+def _query(language):
     import tree_sitter
-    import tree_sitter_bash
-    import tree_sitter_python
 
-    grammar, nodes = {
-        "python": (tree_sitter_python, _PYTHON_NODES),
-        "bash": (tree_sitter_bash, _BASH_NODES),
-    }[language]
-    loaded = tree_sitter.Language(grammar.language())
-    keywords = " ".join(f'"{keyword}" @span' for keyword in _keywords(loaded))
-    return tree_sitter.Parser(loaded), tree_sitter.Query(loaded, f"{nodes} {keywords}")
+    grammar = syntax.parser(language).language
+    keywords = " ".join(f'"{keyword}" @span' for keyword in _keywords(grammar))
+    return tree_sitter.Query(grammar, f"{_NODES[language]} {keywords}")
 
 
 def _keywords(language):

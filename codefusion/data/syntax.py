@@ -14,7 +14,9 @@ MAX_LENGTH = 10_000
 MAX_DEPTH = 200
 LANGUAGES = ("bash", "python", "cf")
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+# What the Bash grammar must not see: its scanner reads beyond its tables on characters
+# above U+00FF, and may crash.
+NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 def parse(text, language):
@@ -26,12 +28,11 @@ def parse(text, language):
 
     Returns:
       The tree. For Bash each character outside ASCII stands there as its code point
-      (`u00E9`) or, if it is no letter or digit, as ".": the grammar's scanner reads
-      beyond its tables on characters of other planes, and may crash.
+      (`u00E9`) or, if it is no letter or digit, as ".".
     """
     if language == "bash":
-        text = _NOT_ASCII.sub(_spell, text)
-    return _parser(language).parse(text.encode(errors="replace"))
+        text = NOT_ASCII.sub(_spell, text)
+    return parser(language).parse(text.encode(errors="replace"))
 
 
 def _spell(match):
@@ -115,7 +116,12 @@ _VALID = {"bash": _bash, "python": _python, "cf": _rule}
 
 
 @functools.cache
-def _parser(language):
+def parser(language):
+    """Returns the tree-sitter parser of a language, made once.
+
+    Args:
+      language: "bash" or "python".
+    """
     import tree_sitter
 
     if language == "bash":
