@@ -41,28 +41,28 @@ def describe(dataset, *, tokenizer=None, corpora=()):
             for split in ("validation", "test")
         },
         "test_code_in_corpora": {
-            corpus.name: overlap(
-                (e.code for e in corpus.examples("train")),
-                (e.code for e in examples["test"]),
-            )
+            corpus.name: sum(seen(corpus.examples("train"), examples["test"], "code"))
             for corpus in corpora
         },
         "errors": errors[:_MAX_ERRORS],
     }
 
 
-def overlap(train_texts, test_texts):
-    """Returns how many of the test texts are also among the training texts.
+def seen(train, test, *fields):
+    """Returns whether each test example recurs in training, list[bool].
 
     Args:
-      train_texts: iterable of `str`, or of any hashable things.
-      test_texts: the same; a text that comes twice counts twice.
-
-    Returns:
-      int.
+      train: iterable of `Example`s.
+      test: iterable of `Example`s.
+      fields: names of the fields, "utterance" or "code", that all have to recur
+        together; white space at their ends is not compared.
     """
-    train = set(train_texts)
-    return sum(text in train for text in test_texts)
+
+    def texts(example):
+        return tuple(getattr(example, field).strip() for field in fields)
+
+    known = {texts(example) for example in train}
+    return [texts(example) in known for example in test]
 
 
 def seen_in_training(train, test):
@@ -77,12 +77,9 @@ def seen_in_training(train, test):
     """
     return {
         "rows": len(test),
-        "code": overlap((e.code for e in train), (e.code for e in test)),
-        "utterance": overlap((e.utterance for e in train), (e.utterance for e in test)),
-        "both": overlap(
-            ((e.utterance, e.code) for e in train),
-            ((e.utterance, e.code) for e in test),
-        ),
+        "code": sum(seen(train, test, "code")),
+        "utterance": sum(seen(train, test, "utterance")),
+        "both": sum(seen(train, test, "utterance", "code")),
     }
 
 

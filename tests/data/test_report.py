@@ -64,6 +64,16 @@ def test_counts_faults_and_overlap():
     assert found["errors"] == ["f:4: test[3].Code: bad"]
 
 
+def test_seen_is_said_of_each_row_and_white_space_at_the_ends_is_not_compared():
+    small = Small()
+    train = small.examples("train")
+    test = [*small.examples("test"), rows.Example("7", " list\n", "\tls ")]
+    assert report.seen(train, test, "code") == [True, True, False, True]
+    assert report.seen(train, test, "utterance", "code") == [True, False, False, True]
+    inside = rows.Example("8", "list", "l s")
+    assert report.seen(train, [inside], "code") == [False]
+
+
 def test_token_lengths_count_the_end_and_the_rows_that_do_not_fit():
     found = report.describe(Small(), tokenizer=Letters())["splits"]
     assert found["train"]["target_tokens"]["p100"] == len("date +%s") + 1
