@@ -18,6 +18,13 @@ import numpy as np
 from codefusion import assemble, diffusion, ranking, workdirs
 from codefusion.data.tokenizer import EOS_ID, PAD_ID, Tokenizer
 
+# What is folded into the key of a draw, so that nothing is drawn from one key twice:
+# the noise at the start, that of step i at _STEP_STREAM + i, and the tokens, at the
+# largest number that fits, out of reach of any step.
+_START_STREAM = 0
+_STEP_STREAM = 1
+_TOKEN_STREAM = 2**31 - 1
+
 
 class Candidate(NamedTuple):
     """One answer to a request.
@@ -38,15 +45,11 @@ class Frame(NamedTuple):
       step: how many steps were taken, from 1.
       t: diffusion time at which the estimate was made.
       text: the program.
-      tokens: its pieces, before they are joined.
-      probs: the probability of each.
     """
 
     step: int
     t: float
     text: str
-    tokens: list[str]
-    probs: list[float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +65,12 @@ class Settings:
       batch_size: requests computed together.
     """
 
-    num_candidates: int = 5
-    num_draws: int = 20
-    guidance: float = 1.0
-    temperature: float = 1.0
-    token_temperature: float = 0.0
-    batch_size: int = 1
+    num_candidates: int
+    num_draws: int
+    guidance: float
+    temperature: float
+    token_temperature: float
+    batch_size: int
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -113,15 +116,48 @@ class Generator:
         Returns:
           A list of lists of `Candidate`.
         """
-        settings = self._settings(num_candidates, guidance)
-        sources = [self.encode(u, truncate=truncate) for u in utterances]
         answers = []
-        for start in range(0, len(sources), settings.batch_size):
-            chunk = sources[start : start + settings.batch_size]
-            answers += self._answer(chunk, start, seed, settings, steps)
+        for batch in self.stream(
+            utterances,
+            num_candidates=num_candidates,
+            steps=steps,
+            seed=seed,
+            truncate=truncate,
+            guidance=guidance,
+        ):
+            answers += batch
             if progress:
                 progress(len(answers))
         return answers
+
+    def stream(
+        self,
+        utterances,
+        *,
+        num_candidates=None,
+        steps=None,
+        seed=0,
+        truncate=False,
+        guidance=None,
+    ):
+        """Yields what `generate` returns a batch at a time, as soon as it is computed.
+
+        Args:
+          utterances: a list of str.
+          num_candidates: as in `generate`, and so are the others.
+          steps: int or None.
+          seed: int.
+          truncate: bool.
+          guidance: float or None.
+
+        Yields:
+          A list of lists of `Candidate`, at most `inference.batch_size` of them.
+        """
+        settings = self._settings(num_candidates, guidance)
+        sources = [self.encode(u, truncate=truncate) for u in utterances]
+        for start in range(0, len(sources), settings.batch_size):
+            chunk = sources[start : start + settings.batch_size]
+            yield self._answer(chunk, start, seed, settings, steps)
 
     def denoising_frames(
         self, utterance, *, steps=None, seed=0, frames=8, truncate=False, guidance=None
@@ -137,19 +173,27 @@ class Generator:
           guidance: as in `generate`.
         """
         sampler = self._sampler(steps)
-        settings = dataclasses.replace(self._settings(1, guidance), num_draws=1)
-        source = self.encode(utterance, truncate=truncate)
-        tokens, probs = self._trajectory(sampler, settings, source, seed)
+        settings = dataclasses.replace(
+            self._settings(1, guidance), num_draws=1, batch_size=1
+        )
+        source, mask = self._pad([self.encode(utterance, truncate=truncate)], 1)
+        plan, key = self._plan(sampler, settings), jax.random.key(seed)
+        tokens = np.asarray(_trajectory(plan, self.params, source, mask, key))
         times = _times(self.parts.process, sampler)
         count = min(frames, sampler.num_steps)
-        chosen = np.linspace(0, sampler.num_steps - 1, count).round()
+        chosen = np.linspace(0, sampler.num_steps - 1, count).round().astype(int)
         return [
-            self._frame(int(i), float(times[int(i)]), tokens[int(i)], probs[int(i)])
+            Frame(int(i) + 1, float(times[i]), self.tokenizer.decode(tokens[i]))
             for i in dict.fromkeys(chosen)
         ]
 
     def encode(self, utterance, *, truncate=False):
-        """Returns an utterance's tokens, eos included; a list of at most S ints."""
+        """Returns an utterance's tokens, eos included; a list of at most S ints.
+
+        Args:
+          utterance: str, not blank.
+          truncate: cut it where it is too long; otherwise that is an error.
+        """
         length = self.config.data.source_length
         if not utterance.strip():
             raise ValueError("The utterance is empty; expected some text.")
@@ -182,13 +226,19 @@ class Generator:
             sampler if steps is None else dataclasses.replace(sampler, num_steps=steps)
         )
 
+    def _plan(self, sampler, settings):
+        parts, length = self.parts, self.config.data.target_length
+        return _Plan(
+            parts.model, parts.process, parts.rounding, sampler, settings, length
+        )
+
     def _answer(self, sources, first, seed, settings, steps):
         """Returns the candidates of at most `batch_size` requests."""
         source, mask = self._pad(sources, settings.batch_size)
         numbers = first + jnp.arange(settings.batch_size)
-        program = self._program(self._sampler(steps), settings)
-        tokens, log_probs = program(
-            self.params, source, mask, jax.random.key(seed), numbers
+        plan = self._plan(self._sampler(steps), settings)
+        tokens, log_probs = _draw(
+            plan, self.params, source, mask, jax.random.key(seed), numbers
         )
         tokens, log_probs = np.asarray(tokens), np.asarray(log_probs)
         return [
@@ -208,83 +258,83 @@ class Generator:
     def _rank(self, tokens, log_probs, num_candidates):
         texts = [self.tokenizer.decode(row) for row in tokens]
         scores = [float(value) for value in log_probs]
-        order = self.parts.ranking.rank(texts, scores, len(texts))
+        order = self.parts.ranking.rank(texts, scores)
         if self.config.inference.prefer_valid:
             order = ranking.valid_first(order, texts, self.parts.is_valid)
         return [Candidate(texts[i], scores[i]) for i in order[:num_candidates]]
 
-    @functools.lru_cache(maxsize=8)  # noqa: B019  (a generator lives as long as its program)
-    def _program(self, sampler, settings):
-        """Returns the compiled `(params, source, mask, key, numbers) -> tokens`."""
 
-        def run(params, source, mask, key, numbers):
-            keys = _draw_keys(key, numbers, settings.num_draws)
-            x0_hat, _, context = self._sample(
-                sampler, settings, params, source, mask, keys
-            )
-            log_probs = self._log_probs(params, x0_hat, context)
-            tokens, scores = _choose(log_probs, keys, settings.token_temperature)
-            shape = (len(source), settings.num_draws)
-            return tokens.reshape(*shape, -1), scores.reshape(shape)
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """What a compiled program depends on; equal plans share one in a process.
 
-        return jax.jit(run)
+    It holds no parameters, so a program keeps none alive.
+    """
 
-    def _sample(self, sampler, settings, params, source, mask, keys):
-        """Returns x0_hat [R, L, E], its history [steps, R, L, E] and the context."""
-        model, process = self.parts.model, self.parts.process
-        bound = functools.partial(model.apply, {"params": params})
-        shape = (self.config.data.target_length, model.embedding_width)
-        contexts = _contexts(bound, source, mask, settings)
-        table = bound(method="embedding_table")
+    model: object
+    process: object
+    rounding: object
+    sampler: object
+    settings: Settings
+    target_length: int
 
-        def denoise(xt, t, estimate):
-            inputs = process.network_input(xt, t)
-            guesses = [
-                bound(inputs, t, estimate, context, method="denoise")
-                for context in contexts
-            ]
-            return self.parts.rounding(_guide(guesses, settings.guidance), table)
 
-        x0_hat, history = diffusion.sample(
-            sampler,
-            process,
-            denoise,
-            settings.temperature * _normal(keys, 0, shape),
-            _times(process, sampler),
-            draw_noise=lambda index: _normal(keys, index + 1, shape),
-        )
-        return x0_hat, history, contexts[0]
+@functools.partial(jax.jit, static_argnums=0)
+def _draw(plan, params, source, mask, key, numbers):
+    """Returns the draws of a batch: tokens int32[B, N, L], log-probs float32[B, N]."""
+    num_draws = plan.settings.num_draws
+    keys = _draw_keys(key, numbers, num_draws)
+    x0_hat, _, context = _sample(plan, params, source, mask, keys)
+    log_probs = _log_probs(plan, params, x0_hat, context)
+    tokens, scores = _choose(log_probs, keys, plan.settings.token_temperature)
+    shape = (len(source), num_draws)
+    return tokens.reshape(*shape, -1), scores.reshape(shape)
 
-    def _log_probs(self, params, x0_hat, context):
-        """Returns token log-probabilities, float32[R, L, V]."""
-        bound = functools.partial(self.parts.model.apply, {"params": params})
-        if self.parts.rounding.reads_decoder:
-            return bound(x0_hat, context, method="decode")[1]
-        return diffusion.nearest_log_probs(x0_hat, bound(method="embedding_table"))
 
-    def _trajectory(self, sampler, settings, ids, seed):
-        """Returns tokens and their probabilities, [steps, L] each."""
-        settings = dataclasses.replace(settings, batch_size=1)
-        source, mask = self._pad([ids], 1)
-        keys = _draw_keys(jax.random.key(seed), jnp.arange(1), 1)
+@functools.partial(jax.jit, static_argnums=0)
+def _trajectory(plan, params, source, mask, key):
+    """Returns the likeliest tokens of the first draw at each step, int32[steps, L]."""
+    keys = _draw_keys(key, jnp.arange(1), 1)
+    _, history, context = _sample(plan, params, source, mask, keys)
 
-        @jax.jit
-        def run(params):
-            _, history, context = self._sample(
-                sampler, settings, params, source, mask, keys
-            )
-            log_probs = jax.lax.map(
-                lambda x0_hat: self._log_probs(params, x0_hat, context)[0], history
-            )
-            return jnp.argmax(log_probs, -1), jnp.exp(jnp.max(log_probs, -1))
+    def likeliest(x0_hat):
+        return jnp.argmax(_log_probs(plan, params, x0_hat, context)[0], -1)
 
-        return jax.device_get(run(self.params))
+    return jax.lax.map(likeliest, history)
 
-    def _frame(self, index, t, tokens, probs):
-        end = _length(tokens[None])[0]
-        pieces = [self.tokenizer.decode([token]) for token in tokens[:end]]
-        text = self.tokenizer.decode(tokens)
-        return Frame(index + 1, t, text, pieces, [float(p) for p in probs[:end]])
+
+def _sample(plan, params, source, mask, keys):
+    """Returns x0_hat [R, L, E], its history [steps, R, L, E] and the context."""
+    bound = functools.partial(plan.model.apply, {"params": params})
+    shape = (plan.target_length, plan.model.embedding_width)
+    contexts = _contexts(bound, source, mask, plan.settings)
+    table = bound(method="embedding_table")
+
+    def denoise(xt, t, estimate):
+        inputs = plan.process.network_input(xt, t)
+        guesses = [
+            bound(inputs, t, estimate, context, method="denoise")
+            for context in contexts
+        ]
+        return plan.rounding(_guide(guesses, plan.settings.guidance), table)
+
+    x0_hat, history = diffusion.sample(
+        plan.sampler,
+        plan.process,
+        denoise,
+        plan.settings.temperature * _normal(keys, _START_STREAM, shape),
+        _times(plan.process, plan.sampler),
+        draw_noise=lambda index: _normal(keys, _STEP_STREAM + index, shape),
+    )
+    return x0_hat, history, contexts[0]
+
+
+def _log_probs(plan, params, x0_hat, context):
+    """Returns token log-probabilities, float32[R, L, V]."""
+    bound = functools.partial(plan.model.apply, {"params": params})
+    if plan.rounding.reads_decoder:
+        return bound(x0_hat, context, method="decode")[1]
+    return diffusion.nearest_log_probs(x0_hat, bound(method="embedding_table"))
 
 
 def load(workdir, step=None):
@@ -355,7 +405,7 @@ def _choose(log_probs, keys, token_temperature):
     if token_temperature:
 
         def draw(key, row):
-            key = jax.random.fold_in(key, 2**31 - 1)
+            key = jax.random.fold_in(key, _TOKEN_STREAM)
             return jax.random.categorical(key, row / token_temperature, axis=-1)
 
         tokens = jax.vmap(draw)(keys, log_probs)

@@ -1,8 +1,8 @@
 """Orders the draws of one request: by probability, by votes or by minimum Bayes risk.
 
 A request is drawn several times and answered with a few candidates. Equal draws
-merge: a text is offered once, and how often it was drawn counts as its votes. Only
-when fewer distinct texts were drawn than are asked for do repeats fill the rest.
+merge: a text is offered once, and how often it was drawn counts as its votes. Repeats
+come after all distinct texts, for when more candidates are asked for than there are.
 
 Distances come from Myers' bit-parallel algorithm in Hyyrö's form, with the bit
 columns of all texts laid side by side in one integer, so that one pass over a text
@@ -21,46 +21,45 @@ import numpy as np
 class InOrder:
     """Keeps the order of the draws, repeats included."""
 
-    def rank(self, candidates, log_probs, num_candidates):
-        """Returns the indices of the first draws, list of num_candidates ints.
+    def rank(self, candidates, log_probs):
+        """Returns the indices of all draws, the best first.
 
         Args:
           candidates: texts drawn for one request, list[str].
           log_probs: mean token log-probability of each, list[float].
-          num_candidates: how many to keep, int.
 
         Returns:
-          Indices into candidates, list[int].
+          Each index into candidates once, list[int].
         """
-        _check(candidates, log_probs, num_candidates)
-        return list(range(num_candidates))
+        _check(candidates, log_probs)
+        return list(range(len(candidates)))
 
 
 @dataclasses.dataclass(frozen=True)
 class LogProb:
     """Orders distinct texts by mean token log-probability, votes breaking ties."""
 
-    def rank(self, candidates, log_probs, num_candidates):
-        """Returns the indices of the likeliest texts; see `InOrder.rank`."""
-        _check(candidates, log_probs, num_candidates)
+    def rank(self, candidates, log_probs):
+        """Returns the indices, the likeliest text first; see `InOrder.rank`."""
+        _check(candidates, log_probs)
         votes = collections.Counter(candidates)
         scores = [
             (_number(log_prob), votes[text])
             for text, log_prob in zip(candidates, log_probs, strict=True)
         ]
-        return _best(candidates, log_probs, num_candidates, scores=scores)
+        return _best(candidates, log_probs, scores=scores)
 
 
 @dataclasses.dataclass(frozen=True)
 class Votes:
     """Orders distinct texts by how often they were drawn."""
 
-    def rank(self, candidates, log_probs, num_candidates):
-        """Returns the indices of the most frequent texts; see `InOrder.rank`."""
-        _check(candidates, log_probs, num_candidates)
+    def rank(self, candidates, log_probs):
+        """Returns the indices, the most frequent text first; see `InOrder.rank`."""
+        _check(candidates, log_probs)
         votes = collections.Counter(candidates)
         scores = [votes[text] for text in candidates]
-        return _best(candidates, log_probs, num_candidates, scores=scores)
+        return _best(candidates, log_probs, scores=scores)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,15 +86,15 @@ class MinimumBayesRisk:
                 f"inference.ranking.ngram_order is {self.ngram_order}; expected >= 1."
             )
 
-    def rank(self, candidates, log_probs, num_candidates):
-        """Returns the indices of the least risky texts; see `InOrder.rank`."""
-        _check(candidates, log_probs, num_candidates)
+    def rank(self, candidates, log_probs):
+        """Returns the indices, the least risky text first; see `InOrder.rank`."""
+        _check(candidates, log_probs)
         votes = collections.Counter(candidates)
         gain = self._similarity(list(votes)) @ np.array(list(votes.values()), float)
         # Rounding keeps equal gains equal, whatever the order of summation.
         gain = dict(zip(votes, np.round(gain / len(candidates), 9), strict=True))
         scores = [gain[text] for text in candidates]
-        return _best(candidates, log_probs, num_candidates, scores=scores)
+        return _best(candidates, log_probs, scores=scores)
 
     def _similarity(self, texts):
         similarity = edit_similarities(texts)
@@ -185,21 +184,15 @@ def edit_similarities(texts):
     return 1.0 - distances / np.maximum(longest, 1.0)
 
 
-def _check(candidates, log_probs, num_candidates):
+def _check(candidates, log_probs):
     if len(candidates) != len(log_probs):
         raise ValueError(
             f"{len(candidates)} candidates came with {len(log_probs)} "
             "log-probabilities; expected one each."
         )
-    if not 1 <= num_candidates <= len(candidates):
-        raise ValueError(
-            f"inference.num_candidates is {num_candidates}, but {len(candidates)} "
-            "texts were drawn; expected 1 <= inference.num_candidates <= "
-            "inference.num_draws."
-        )
 
 
-def _best(candidates, log_probs, num_candidates, *, scores):
+def _best(candidates, log_probs, *, scores):
     """Returns indices by score, then log-probability, then order; repeats last."""
     order = sorted(
         range(len(candidates)),
@@ -211,7 +204,7 @@ def _best(candidates, log_probs, num_candidates, *, scores):
         firsts.setdefault(candidates[index], index)
     distinct = list(firsts.values())
     repeats = [index for index in order if firsts[candidates[index]] != index]
-    return (distinct + repeats)[:num_candidates]
+    return distinct + repeats
 
 
 def _number(log_prob):

@@ -7,6 +7,7 @@ from rich.console import Console
 from codefusion import config, main
 from codefusion.commands import denoising, doctor
 from codefusion.commands.waiting import Waiting
+from codefusion.inference import Frame
 
 CONFIG = """
 from codefusion import config
@@ -129,8 +130,8 @@ def drawn(frames, *, terminal):
 
 
 FRAMES = [
-    denoising.Frame(1, 1.0, "GreaterThan(7)"),
-    denoising.Frame(10, 0.5, "GreaterThan(25)"),
+    Frame(1, 1.0, "GreaterThan(7)"),
+    Frame(10, 0.5, "GreaterThan(25)"),
 ]
 
 
@@ -222,7 +223,7 @@ def test_a_bad_utterance_is_named(words, stdin, part):
 def test_an_answer_is_one_json_line():
     from codefusion.commands import sample
 
-    candidates = [denoising.Frame(1, 0.0, "A\nB")]
+    candidates = [Frame(1, 0.0, "A\nB")]
     line = sample.as_json(
         "say \u2028 it", [_Candidate("A\nB", -0.5)], candidates, seed=3
     )

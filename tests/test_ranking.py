@@ -51,58 +51,54 @@ def test_similarities_are_symmetric_with_a_unit_diagonal(candidates):
 @pytest.mark.parametrize("name", sorted(ranking.RANKINGS))
 @settings(max_examples=50)
 @given(candidates=texts, seed=st.integers(0, 99))
-def test_every_ranking_returns_that_many_different_indices(name, candidates, seed):
+def test_every_ranking_returns_each_index_once(name, candidates, seed):
     log_probs = [-random.Random(seed + i).random() for i in range(len(candidates))]
-    for count in range(1, len(candidates) + 1):
-        order = ranking.RANKINGS[name]().rank(candidates, log_probs, count)
-        assert len(order) == len(set(order)) == count
-        assert set(order) <= set(range(len(candidates)))
+    order = ranking.RANKINGS[name]().rank(candidates, log_probs)
+    assert sorted(order) == list(range(len(candidates)))
 
 
 @pytest.mark.parametrize("name", ["log_prob", "votes", "mbr"])
 @given(candidates=texts)
 def test_distinct_texts_come_before_repeats(name, candidates):
     log_probs = [-1.0] * len(candidates)
-    order = ranking.RANKINGS[name]().rank(candidates, log_probs, len(candidates))
+    order = ranking.RANKINGS[name]().rank(candidates, log_probs)
     distinct = len(set(candidates))
     assert len({candidates[index] for index in order[:distinct]}) == distinct
 
 
 def test_log_prob_offers_the_likeliest_draw_of_each_text():
-    assert ranking.LogProb().rank(DRAWS, LOG_PROBS, 4) == [3, 1, 2, 5]
+    assert ranking.LogProb().rank(DRAWS, LOG_PROBS) == [3, 1, 2, 5, 0, 4]
 
 
 def test_votes_offers_the_most_frequent_text_first():
-    assert ranking.Votes().rank(DRAWS, LOG_PROBS, 3) == [2, 1, 3]
+    assert ranking.Votes().rank(DRAWS, LOG_PROBS)[:3] == [2, 1, 3]
 
 
 def test_in_order_keeps_repeats_where_they_were():
-    assert ranking.InOrder().rank(DRAWS, LOG_PROBS, 4) == [0, 1, 2, 3]
+    assert ranking.InOrder().rank(DRAWS, LOG_PROBS) == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("ngram_weight", [0.0, 0.5, 1.0])
 def test_minimum_bayes_risk_prefers_the_centre_of_a_cluster(ngram_weight):
     draws = ["zzzz", "find . -name x", "find . -name xy", "find . -nam x"]
     rank = ranking.MinimumBayesRisk(ngram_weight=ngram_weight).rank
-    order = rank(draws, [0.0, -9.0, -9.0, -9.0], 4)
+    order = rank(draws, [0.0, -9.0, -9.0, -9.0])
     assert order[0] == 1 and order[-1] == 0
 
 
 def test_repeats_vote_in_minimum_bayes_risk():
-    once = ranking.MinimumBayesRisk().rank(["aaaa", "bbbb"], [-2.0, -1.0], 1)
-    twice = ranking.MinimumBayesRisk().rank(["aaaa", "bbbb", "aaaa"], [-2, -1, -2], 1)
-    assert (once, twice) == ([1], [0])
+    once = ranking.MinimumBayesRisk().rank(["aaaa", "bbbb"], [-2.0, -1.0])
+    twice = ranking.MinimumBayesRisk().rank(["aaaa", "bbbb", "aaaa"], [-2, -1, -2])
+    assert (once[0], twice[0]) == (1, 0)
 
 
 def test_a_log_probability_that_is_no_number_ranks_last():
-    assert ranking.LogProb().rank(["a", "b"], [math.nan, -50.0], 2) == [1, 0]
+    assert ranking.LogProb().rank(["a", "b"], [math.nan, -50.0]) == [1, 0]
 
 
-def test_more_candidates_than_draws_is_refused_naming_the_keys():
-    with pytest.raises(ValueError, match="num_candidates is 3.*inference.num_draws"):
-        ranking.LogProb().rank(["a", "b"], [0.0, 0.0], 3)
+def test_a_text_without_its_log_probability_is_refused():
     with pytest.raises(ValueError, match="2 candidates came with 1"):
-        ranking.LogProb().rank(["a", "b"], [0.0], 1)
+        ranking.LogProb().rank(["a", "b"], [0.0])
 
 
 def test_an_n_gram_weight_outside_the_unit_interval_is_refused():

@@ -2,27 +2,12 @@
 
 import difflib
 import re
-from typing import NamedTuple
 
 from rich.text import Text
 
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 _CHANGED = "bold green"
 _KEPT = "dim"
-
-
-class Frame(NamedTuple):
-    """The program as it reads at one step.
-
-    Attributes:
-      step: how many steps are done; 0 is pure noise.
-      t: time left, 1 is pure noise and 0 is clean.
-      text: the decoded estimate of the program.
-    """
-
-    step: int
-    t: float
-    text: str
 
 
 def draw(console, utterance, frames):
@@ -34,7 +19,7 @@ def draw(console, utterance, frames):
     Args:
       console: a rich Console.
       utterance: the request.
-      frames: iterable of `Frame`s, in order; each is printed as it comes.
+      frames: iterable of `inference.Frame`s, in order; each is printed as it comes.
     """
     console.print(Text(f"{visible(utterance)}", style="bold"))
     before = ""

@@ -1,5 +1,6 @@
 """`codefusion sample`: candidates for utterances, as text or as JSON lines."""
 
+import itertools
 import json
 import os
 import sys
@@ -37,6 +38,9 @@ def define(flag_values):
 
 def run(call):
     """Prints the candidates of every utterance; returns nothing."""
+    trained.check_workdir(call, "sample")
+    if not call.words and sys.stdin.isatty():
+        print("Reading utterances from stdin, one a line, to its end.", file=sys.stderr)
     utterances = read_utterances(call.words, sys.stdin.buffer)
     model = trained.load(call, "sample")
     with compile_cache(call.flags.workdir):
@@ -44,9 +48,15 @@ def run(call):
 
 
 def answer(model, utterances, options):
-    """Prints what a Generator answers to each utterance under the command's flags."""
+    """Prints what a Generator answers to each utterance, a batch at a time.
+
+    Args:
+      model: the Generator.
+      utterances: list of str.
+      options: the command's flags.
+    """
     check_lengths(model, utterances, truncate=options.truncate)
-    answers = model.generate(
+    batches = model.stream(
         utterances,
         num_candidates=options.num_candidates,
         steps=options.steps,
@@ -55,10 +65,12 @@ def answer(model, utterances, options):
         guidance=options.guidance,
     )
     console = Console(soft_wrap=True, highlight=False)
+    answers = itertools.chain.from_iterable(batches)
     for utterance, candidates in zip(utterances, answers, strict=True):
-        frames = list(_frames(model, utterance, options))
+        frames = _frames(model, utterance, options)
         if options.json:
-            print(as_json(utterance, candidates, frames, seed=options.seed))
+            line = as_json(utterance, candidates, frames, seed=options.seed)
+            print(line, flush=True)
         else:
             show(console, utterance, candidates, frames)
 
@@ -132,10 +144,10 @@ def show(console, utterance, candidates, frames):
 
 
 def _frames(model, utterance, options):
-    """Yields the denoising Frames of an utterance, none without --show_denoising."""
+    """Returns the Frames of an utterance, a list; none without --show_denoising."""
     if not options.show_denoising:
-        return
-    frames = model.denoising_frames(
+        return []
+    return model.denoising_frames(
         utterance,
         seed=options.seed,
         steps=options.steps,
@@ -143,5 +155,3 @@ def _frames(model, utterance, options):
         truncate=options.truncate,
         guidance=options.guidance,
     )
-    for frame in frames:
-        yield denoising.Frame(frame.step, frame.t, frame.text)
