@@ -6,6 +6,7 @@ The exit code is 0, or 1 with the reason on standard error; a trace only with --
 import difflib
 import importlib
 import os
+import pathlib
 import sys
 from typing import Any, NamedTuple
 
@@ -175,11 +176,12 @@ def _define_config(holder, define, default, words):
 
 
 def _saved_config(workdir):
-    path = os.path.join(workdir, "config.json") if workdir else ""
-    if not os.path.isfile(path):
+    path = pathlib.Path(workdir, "config.json") if workdir else None
+    if path is None or not path.is_file():
         return None
-    with open(path, encoding="utf-8") as file:
-        return config.from_json(file.read())
+    from codefusion import workdirs  # with JAX, which not every command needs
+
+    return workdirs.read_config(path)
 
 
 def _parse_config(holder, words, own):

@@ -26,7 +26,7 @@ def read(workdir, step=None):
       ValueError: a file is missing, damaged, or of another run.
     """
     folder = pathlib.Path(workdir)
-    config = _read_config(folder / "config.json")
+    config = assemble.check(read_config(folder / "config.json"))
     tokenizer = Tokenizer.load(folder / "tokenizer.model")
     saved = checkpoints.Checkpoints(folder)
     step = _choose_step(saved, step, folder)
@@ -37,16 +37,26 @@ def read(workdir, step=None):
     return config, tokenizer, params, step
 
 
-def _read_config(path):
+def read_config(path):
+    """Returns the unchecked ConfigDict in the config.json of a work directory.
+
+    Args:
+      path: of the file, a pathlib.Path.
+
+    Raises:
+      ValueError: it is missing, or holds no config.
+    """
     if not path.is_file():
         raise ValueError(
             f"{path} is missing; expected the config that codefusion train writes."
         )
     try:
-        config = configs.from_json(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no config in JSON: {error}.") from error
-    return assemble.check(config)
+        return configs.from_json(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is no config in JSON: {error}. Put the file back that codefusion "
+            "train wrote, or set another --workdir."
+        ) from error
 
 
 def _choose_step(saved, step, folder):

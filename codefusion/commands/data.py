@@ -7,18 +7,14 @@ from absl import flags
 
 from codefusion import assemble
 from codefusion import config as configs
-from codefusion.data import datasets, report
+from codefusion.commands import options
+from codefusion.data import report
 from codefusion.data.tokenizer import Tokenizer
 
 
 def define(flag_values):
     """Adds the command's flags."""
-    flags.DEFINE_string(
-        "data_dir",
-        None,
-        "Folder of the data files; without it CODEFUSION_DATA, else a download.",
-        flag_values=flag_values,
-    )
+    options.define_data_dir(flag_values)
     flags.DEFINE_boolean("json", False, "Print JSON lines.", flag_values=flag_values)
 
 
@@ -27,10 +23,9 @@ def run(call):
     if call.config is None:
         raise ValueError("data needs --config=FILE, or --workdir=DIR of a trained one.")
     chosen = configs.validate(call.config)
-    if call.flags.data_dir:
-        chosen.data.data_dir = call.flags.data_dir
+    options.set_data_dir(chosen, call.flags)
     chosen = assemble.check(chosen)
-    corpora = build_corpora(chosen, call.flags.data_dir)
+    corpora = assemble.corpora(chosen)
     tokenizer = load_tokenizer(call.flags.workdir)
     first = report.describe(
         assemble.dataset(chosen), tokenizer=tokenizer, corpora=corpora
@@ -38,15 +33,6 @@ def run(call):
     rest = (report.describe(corpus, tokenizer=tokenizer) for corpus in corpora)
     for facts in (first, *rest):
         print(json.dumps(facts) if call.flags.json else report.render(facts))
-
-
-def build_corpora(config, data_dir):
-    """Returns the corpora that a config pre-trains on, none where it does not."""
-    if not config.pretraining.num_steps:
-        return []
-    arguments = {"data_dir": data_dir} if data_dir else {}
-    names = config.pretraining.corpora
-    return [datasets.CORPORA[name](**arguments) for name in names]
 
 
 def load_tokenizer(workdir):

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from codefusion import assemble
 from codefusion import config as configs
-from codefusion.commands import train, trained
+from codefusion.commands import options, train, trained
 from codefusion.commands.waiting import Waiting
 from codefusion.evaluation import predict, score
 from codefusion.training.compile_cache import compile_cache
@@ -35,23 +35,34 @@ def define(flag_values):
         "Score this file, predict nothing.",
         flag_values=flag_values,
     )
+    options.define_data_dir(flag_values)
+    options.define_codebert(flag_values)
 
 
 def run(call):
-    """Writes predictions and scores of a split, and prints the scores."""
+    """Writes predictions and scores of a split; prints the scores and both paths."""
+    embed = options.embedder(call.flags)
     if call.flags.predictions:
-        scores = rescore(call)
+        predictions, config = call.flags.predictions, scoring_config(call)
     else:
         model = trained.load(call, "evaluate", step=call.flags.checkpoint)
         config = evaluation_config(model.config, call.flags)
         with compile_cache(call.flags.workdir):
-            path = write_predictions(model, config, call.flags.workdir)
-        scores = write_scores(path, config)
-    show(Console(soft_wrap=True, highlight=False), scores)
+            predictions = write_predictions(model, config, call.flags.workdir)
+    path = write_scores(predictions, config, embed=embed)
+    console = Console(soft_wrap=True, highlight=False)
+    show(console, score.read_scores(path))
+    for name, written in (("predictions", predictions), ("scores", path)):
+        console.print(f"{name}: {written}", markup=False)
 
 
-def evaluation_config(config, options):
-    """Returns a config with the command's flags in the sections they stand for."""
+def evaluation_config(config, given):
+    """Returns a config with the command's flags in the sections they stand for.
+
+    Args:
+      config: a ConfigDict or dict.
+      given: the command's flags.
+    """
     places = {
         "steps": ("sampler", "num_steps"),
         "max_rows": ("evaluation", "max_rows"),
@@ -60,8 +71,9 @@ def evaluation_config(config, options):
     }
     config = configs.validate(config)
     for flag, (section, key) in places.items():
-        if options[flag].value is not None:
-            config[section][key] = options[flag].value
+        if given[flag].value is not None:
+            config[section][key] = given[flag].value
+    options.set_data_dir(config, given)
     return assemble.check(config)
 
 
@@ -72,6 +84,9 @@ def write_predictions(model, config, workdir):
       model: the Generator.
       config: a checked config; its evaluation and sampler sections are used.
       workdir: folder that gets `predictions/`.
+
+    Returns:
+      A path; its header counts the utterances of which only the beginning was read.
     """
     dataset = assemble.dataset(config)
     chosen = config.evaluation
@@ -96,14 +111,19 @@ def write_predictions(model, config, workdir):
         predictions = predict.predict(rows, generate)
     name = run_name(dataset, config, model.step)
     path = pathlib.Path(workdir, "predictions", f"{name}.jsonl")
-    long = sum(is_long(model, row.utterance) for row in rows)
-    told = header(model, config, dataset) | {"truncated_utterances": long}
+    told = header(model, config, dataset)
+    told["truncated_utterances"] = sum(is_long(model, row.utterance) for row in rows)
     predict.write_predictions(path, told, predictions)
     return path
 
 
 def is_long(model, utterance):
-    """Returns whether a model reads only the beginning of an utterance."""
+    """Returns whether a model reads only the beginning of an utterance, bool.
+
+    Args:
+      model: a Generator.
+      utterance: str.
+    """
     return len(model.tokenizer.encode(utterance)) >= model.config.data.source_length
 
 
@@ -126,7 +146,13 @@ def run_name(dataset, config, step):
 
 
 def header(model, config, dataset):
-    """Returns the provenance that heads a predictions file, a dict."""
+    """Returns the provenance that heads a predictions file, a dict.
+
+    Args:
+      model: the Generator, for its tokenizer and step.
+      config: a checked config.
+      dataset: the data set that is evaluated on.
+    """
     plain = train.portable(config).to_dict()
     return {
         "dataset": dataset.name,
@@ -147,37 +173,72 @@ def header(model, config, dataset):
 
 def commit():
     """Returns the commit of the program, "+" where it is changed, or "unknown"."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+"]
+    # An installed copy may lie in another project's repository, which says nothing.
+    if not _git("ls-files", "--error-unmatch", pathlib.Path(__file__).name):
+        return "unknown"
+    return _git("describe", "--always", "--abbrev=40", "--dirty=+") or "unknown"
+
+
+def _git(*words):
+    """Returns what git prints in this file's folder, "" where it fails."""
     folder = pathlib.Path(__file__).parent
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        done = subprocess.run(
+            ["git", *words], cwd=folder, capture_output=True, text=True
+        )
     except OSError:
-        return "unknown"
-    return done.stdout.strip() or "unknown"
+        return ""
+    return "" if done.returncode else done.stdout.strip()
 
 
-def write_scores(predictions, config):
-    """Returns the scores of a predictions file, written to `scores/` beside it.
+def write_scores(predictions, config, *, embed=None):
+    """Returns the path of the scores that it writes for a predictions file.
 
     Args:
-      predictions: path of a file in `predictions/`.
+      predictions: path of the file, str or path.
       config: a checked config, for the data set and the metrics.
+      embed: for `codebert_score`, str -> float[T, D]; None where there is no model.
+
+    Returns:
+      A path in `scores/` for a file in `predictions/`, else beside the file.
     """
     scores = score.score(
-        predictions, assemble.dataset(config), config.evaluation.metrics
+        predictions, assemble.dataset(config), config.evaluation.metrics, embed=embed
     )
-    folder = pathlib.Path(predictions).parent.parent / "scores"
-    path = folder / pathlib.Path(predictions).with_suffix(".json").name
+    path = scores_path(predictions)
     score.write_scores(path, scores)
-    return scores
+    return path
 
 
-def rescore(call):
-    """Returns the scores of the file that --predictions names, by its own config."""
-    path = call.flags.predictions
-    saved, _ = predict.read_predictions(path)
-    config = call.config if call.config_file else saved["config"]
-    return write_scores(path, assemble.check(config))
+def scores_path(predictions):
+    """Returns where the scores of a predictions file belong, a path."""
+    file = pathlib.Path(predictions)
+    if file.suffix == ".json":
+        raise ValueError(
+            f"--predictions is {str(file)!r}, where its scores would go; expected a "
+            "file with another ending, such as .jsonl."
+        )
+    inside = file.absolute().parent.name == "predictions"
+    folder = file.absolute().parent.parent / "scores" if inside else file.parent
+    return folder / file.with_suffix(".json").name
+
+
+def scoring_config(call):
+    """Returns the checked config by which --predictions is scored.
+
+    Only its data and evaluation sections matter. They are the call's, or else the
+    file's own, laid over the base: so a file is scored whatever sections of its config
+    have changed since.
+    """
+    if call.config_file or call.overrides:
+        config = configs.validate(call.config)
+    else:
+        saved, _ = predict.read_predictions(call.flags.predictions)
+        config = configs.base()
+        config.data = saved["config"]["data"]
+        config.evaluation.update(saved["config"]["evaluation"])
+    options.set_data_dir(config, call.flags)
+    return assemble.check(config)
 
 
 def show(console, scores):
@@ -199,6 +260,11 @@ def show(console, scores):
     console.print(f"references seen in training: {interval(seen, scale=100)} %")
     for part, summary in diversity.items():
         console.print(f"{part}: {interval(summary, digits=2)}")
+    if cut := head["truncated_utterances"]:
+        console.print(
+            f"utterances longer than the model reads: {cut}, only their beginning was "
+            "read"
+        )
 
 
 def interval(summary, *, scale=1.0, digits=1):

@@ -18,7 +18,7 @@ from absl import flags
 
 from codefusion import assemble, checkpoints, inference, main
 from codefusion import config as configs
-from codefusion.commands import evaluate, train
+from codefusion.commands import evaluate, options, train
 from codefusion.evaluation import score, tables
 
 
@@ -50,6 +50,8 @@ def define(flag_values):
         "Train rows that lack it; without, rows without scores stay blank.",
         flag_values=flag_values,
     )
+    options.define_data_dir(flag_values)
+    options.define_codebert(flag_values)
 
 
 def run(call):
@@ -57,10 +59,11 @@ def run(call):
     if not (call.config_file and call.flags.workdir):
         raise ValueError("table needs --config=configs/tables/FILE and --workdir=DIR.")
     name, runs = read_sweep(call.config_file)
+    embed = options.embedder(call.flags)
     found = [
         (each, path)
         for each in runs
-        if (path := scores_of(each, call.flags.workdir, training=call.flags.train))
+        if (path := scores_of(each, call.flags, embed=embed))
     ]
     table = tables.build(name, entries(found))
     written = tables.write_table(pathlib.Path(call.flags.workdir, "tables"), table)
@@ -93,28 +96,56 @@ def entries(found):
     ]
 
 
-def config_of(each):
-    """Returns the checked config of a run: its file under its changes."""
+def config_of(each, given):
+    """Returns the checked config of a run: its file under its changes.
+
+    Args:
+      each: a `Run`.
+      given: the command's flags.
+    """
     config = main.parse("table", [f"--config={each.file}"]).config
     for key, value in (each.changes or {}).items():
         config.update_from_flattened_dict({key: value})
+    options.set_data_dir(config, given)
     return assemble.check(config)
 
 
-def scores_of(each, workdir, *, training):
-    """Returns the path of a run's scores, made if need be; None where it may not be."""
+def scores_of(each, given, *, embed=None):
+    """Returns the path of a run's scores, made if need be; None where it may not be.
+
+    Args:
+      each: a `Run`.
+      given: the command's flags.
+      embed: for `codebert_score`, str -> float[T, D]; None where there is no model.
+    """
     if each.scores:
         return each.scores
-    config = config_of(each)
-    folder = os.path.join(workdir, each.name)
+    config = config_of(each, given)
+    folder = os.path.join(given.workdir, each.name)
     found = stored_scores(folder, config)
-    if found or not training:
-        return found
+    if found:
+        return with_codebert(found, config, embed) if embed else found
+    if not given.train:
+        return None
     train.train(config, folder)
     model = inference.load(folder)
     path = evaluate.write_predictions(model, config, folder)
-    evaluate.write_scores(path, config)
-    return stored_scores(folder, config)
+    return evaluate.write_scores(path, config, embed=embed)
+
+
+def with_codebert(scores, config, embed):
+    """Returns the path of stored scores, made again where they lack codebert_score.
+
+    Args:
+      scores: path of a run's scores; its predictions lie in `predictions/` beside.
+      config: the run's checked config.
+      embed: token embeddings of a text, str -> float[T, D].
+    """
+    predictions = scores.parent.parent / "predictions" / f"{scores.stem}.jsonl"
+    lacking = "codebert_score" in score.read_scores(scores)["unavailable"]
+    if not (lacking and predictions.is_file()):
+        return scores
+    return evaluate.write_scores(predictions, config, embed=embed)
 
 
 def stored_scores(folder, config):

@@ -4,10 +4,9 @@ import os
 import pathlib
 import sys
 
-from absl import flags
-
-from codefusion import assemble, checkpoints, inference
+from codefusion import assemble, checkpoints, files, inference, workdirs
 from codefusion import config as configs
+from codefusion.commands import options
 from codefusion.data.tokenizer import Tokenizer
 from codefusion.evaluation import metrics, predict
 from codefusion.training import loop, resuming
@@ -17,12 +16,7 @@ _VALIDATION_ROWS = 100  # enough to see a trend; scores come from `evaluate`
 
 def define(flag_values):
     """Adds the command's flags."""
-    flags.DEFINE_string(
-        "data_dir",
-        None,
-        "Folder of the data files; without it CODEFUSION_DATA, else a download.",
-        flag_values=flag_values,
-    )
+    options.define_data_dir(flag_values)
 
 
 def run(call):
@@ -32,8 +26,7 @@ def run(call):
     if call.config is None:
         raise ValueError("train needs --config=FILE, such as configs/quickstart.py.")
     chosen = configs.validate(call.config)
-    if call.flags.data_dir:
-        chosen.data.data_dir = call.flags.data_dir
+    options.set_data_dir(chosen, call.flags)
     workdir = call.flags.workdir
     state = train(assemble.check(chosen), workdir)
     print(f"Trained {int(state.step)} steps in {workdir}.", file=sys.stderr)
@@ -101,8 +94,8 @@ def prepare(config, workdir, *, resuming_run):
         tokenizer = assemble.train_tokenizer(config)
         tokenizer.save(folder / "tokenizer.model")
     changes = configs.diff_text(configs.base(), config)
-    predict.write_whole(folder / "config.json", configs.to_json(config))
-    predict.write_whole(folder / "config_diff.txt", changes)
+    files.write_whole(folder / "config.json", configs.to_json(config))
+    files.write_whole(folder / "config_diff.txt", changes)
     return tokenizer
 
 
@@ -113,7 +106,7 @@ def check_same_run(path, config):
             f"{path} is missing beside checkpoints; expected the config they are of. "
             "Set another --workdir."
         )
-    saved = configs.from_json(path.read_text(encoding="utf-8"))
+    saved = workdirs.read_config(path)
     resuming.check_same_run(
         resuming.identify((), seed=saved.seed, config=portable(saved).to_dict()),
         resuming.identify((), seed=config.seed, config=portable(config).to_dict()),

@@ -5,8 +5,9 @@ Semantics, those of a spreadsheet where it has any:
 - A table is a header and data rows; the header is never formatted. Text is compared
   without regard to case and outer spaces, and literally: `*` and `?` are no wildcards.
 - A cell that reads as a number is one ("12", "1,200", "$5", "26%"), and a date is the
-  number of its day (ISO, or day first). Only such cells meet a numeric condition: blank
-  cells and words do not, whereas a spreadsheet would count a blank cell as 0.
+  number of its day (ISO, or day first). Only such cells meet a comparison or `Between`;
+  blank cells and words do not, whereas a spreadsheet would count a blank cell as 0, but
+  they do meet `NotBetween` and `NotEquals`.
 - Error values meet `Errors` alone, and no negation but that of `Errors`: a condition
   on an error is neither true nor false (Kleene's logic in AND, OR, NOT).
 - A rule without a column applies to every column, each on its own: ranks, averages and

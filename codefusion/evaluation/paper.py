@@ -1,16 +1,15 @@
-"""Figures of the CodeFusion paper (Singh et al., EMNLP 2023), as far as known.
+"""Figures of the CodeFusion paper (Singh et al., EMNLP 2023), second-hand.
 
-Only figures that a readable source shows are here; every other cell stays blank. The
-source of each is a reader's structured notes on the paper, cross-checked against a
-published summary where that was possible; the paper's own tables were not read. The
-means of table 3 are worked out from its columns, that of Diffusion-LM from the stated
-difference of 33.8 points.
+They are quoted from readers' notes on the paper and agree with a published summary
+where the two overlap; a cell that neither shows stays blank. The means of table 3 are
+worked out from its columns, that of Diffusion-LM from the stated difference of 33.8
+points.
 """
 
 SOURCE = (
-    "Singh et al., CodeFusion, EMNLP 2023, as quoted in readers' notes, means worked "
-    "out from them; a blank cell is a figure that no source at hand shows. The paper's "
-    "split and metrics may differ from ours in detail."
+    "Singh et al., CodeFusion, EMNLP 2023, second-hand: from readers' notes, means "
+    "worked out; blank where these show no figure. The paper's split and metrics may "
+    "differ from ours in detail."
 )
 
 # table -> system -> (group, title) of the column -> figure as printed.

@@ -7,7 +7,8 @@ committed file holds nothing of a benchmark but its ids.
 
 import json
 import math
-import os
+
+from codefusion import files
 
 FORMAT = 1
 # What a header must say, and the type of each value.
@@ -25,6 +26,7 @@ HEADER_FIELDS = {
     "checkpoint_step": int,
     "commit": str,
     "max_rows": int,
+    "truncated_utterances": int,
 }
 
 
@@ -81,7 +83,7 @@ def write_predictions(path, header, rows):
         _check_row(row, f"row {number}")
         lines.append(row)
     text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
-    write_whole(path, text)
+    files.write_whole(path, text)
 
 
 def read_predictions(path):
@@ -111,20 +113,6 @@ def read_predictions(path):
         seen.add(row["id"])
         row["log_probs"] = [-math.inf if p is None else p for p in row["log_probs"]]
     return header, rows
-
-
-def write_whole(path, text):
-    """Writes a text file by way of a second one, so that it is never half written."""
-    path = os.fspath(path)
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    partial = f"{path}.{os.getpid()}.partial"
-    try:
-        with open(partial, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(partial, path)
-    finally:
-        if os.path.exists(partial):
-            os.remove(partial)
 
 
 def _finite(value):

@@ -5,17 +5,22 @@ has a bootstrap interval over rows. A row whose reference also occurs in the tra
 split is "seen in training", and seen and unseen rows are scored apart as well.
 """
 
+import dataclasses
 import json
 
+from codefusion import files
+from codefusion.data import report
 from codefusion.evaluation import metrics as metrics_package
 from codefusion.evaluation.intervals import Bootstrap
-from codefusion.evaluation.predict import choose_rows, read_predictions, write_whole
+from codefusion.evaluation.predict import choose_rows, read_predictions
 
 FORMAT = 1
 TOP = (1, 3, 5)
 
 
-def score(predictions_path, dataset, metrics=(), *, seed=0, num_resamples=1000):
+def score(
+    predictions_path, dataset, metrics=(), *, embed=None, seed=0, num_resamples=1000
+):
     """Returns the scores of a predictions file, as scores.json holds them.
 
     Args:
@@ -23,19 +28,22 @@ def score(predictions_path, dataset, metrics=(), *, seed=0, num_resamples=1000):
       dataset: the data set it names: `name`, `language`, `scheme`, `content_hash` and
         `examples(split)`.
       metrics: names in METRICS, all that apply if empty; or metric objects.
+      embed: token embeddings for metrics chosen by name that compare them,
+        str -> float[T, D]; None where there is no such model.
       seed: of the bootstrap, int.
       num_resamples: of the bootstrap, int.
 
     Returns:
-      Header, settings, `metrics` by name (top1, top3, top5), `validity`,
-      `diversity`, `seen_in_training`, and `unavailable` metrics with the reason, dict.
+      Header, settings, `metrics` by name (top1, top3, top5), `diversity`,
+      `seen_in_training`, and `unavailable` metrics with the reason, dict.
     """
     header, rows = read_predictions(predictions_path)
     _check_same_data(header, dataset, predictions_path)
     pairs = _join(rows, dataset, header, predictions_path)
-    seen = _seen(pairs, dataset)
+    references = [example for _, example in pairs]
+    seen = report.seen(dataset.examples("train"), references, "code")
     bootstrap = Bootstrap(seed=seed, num_resamples=num_resamples)
-    chosen = _choose(metrics, dataset.language)
+    chosen = _choose(metrics, dataset.language, embed)
     ready = [metric for metric in chosen if not getattr(metric, "unavailable", "")]
     return {
         "format": FORMAT,
@@ -43,7 +51,7 @@ def score(predictions_path, dataset, metrics=(), *, seed=0, num_resamples=1000):
         "language": dataset.language,
         "rows": len(pairs),
         "candidates": min(len(row["candidates"]) for row, _ in pairs),
-        "bootstrap": {"seed": seed, "num_resamples": num_resamples, "confidence": 0.95},
+        "bootstrap": dataclasses.asdict(bootstrap),
         "quarantined": len(dataset.quarantined(header["split"])),
         "seen_in_training": bootstrap.summary([float(flag) for flag in seen]),
         "metrics": {m.name: _top(m, pairs, seen, bootstrap) for m in ready},
@@ -60,7 +68,7 @@ def write_scores(path, scores):
       scores: what `score` returned, dict.
     """
     text = json.dumps(scores, indent=2, sort_keys=True, allow_nan=False)
-    write_whole(path, text + "\n")
+    files.write_whole(path, text + "\n")
 
 
 def read_scores(path):
@@ -75,9 +83,9 @@ def read_scores(path):
     return scores
 
 
-def _choose(metrics, language):
+def _choose(metrics, language, embed):
     if any(isinstance(metric, str) for metric in metrics) or not metrics:
-        return metrics_package.choose(language, metrics)
+        return metrics_package.choose(language, metrics, embed=embed)
     return list(metrics)
 
 
@@ -115,12 +123,6 @@ def _check_ids(ids, fault, path):
     if ids:
         more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
         raise ValueError(f"{path}: {fault} {', '.join(ids[:3])}{more}.")
-
-
-def _seen(pairs, dataset):
-    """Returns whether each reference is in the training split too, list[bool]."""
-    known = {example.code.strip() for example in dataset.examples("train")}
-    return [example.code.strip() in known for _, example in pairs]
 
 
 def _top(metric, pairs, seen, bootstrap):

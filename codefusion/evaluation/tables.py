@@ -9,8 +9,8 @@ import dataclasses
 import json
 import os
 
+from codefusion import files
 from codefusion.evaluation import paper
-from codefusion.evaluation.predict import write_whole
 from codefusion.evaluation.score import read_scores
 
 LANGUAGES = {"conala": "Python", "nl2bash": "Bash", "cf_rules": "CF"}
@@ -160,7 +160,7 @@ def build(name, entries):
       `source` ("paper" or "ours"), `cells` and `notes`, indices into footnotes from 1.
     """
     if name not in TABLES:
-        raise ValueError(f"table.name is {name!r}; expected one of {sorted(TABLES)}.")
+        raise ValueError(f"TABLE is {name!r}; expected one of {sorted(TABLES)}.")
     title, columns = TABLES[name]
     footnotes, rows = [], []
     for system, figures in paper.FIGURES.get(name, {}).items():
@@ -195,7 +195,7 @@ def write_table(folder, table):
     texts = {"json": source, "md": markdown(table), "tex": latex(table)}
     paths = [os.path.join(folder, f"{table['name']}.{kind}") for kind in texts]
     for path, text in zip(paths, texts.values(), strict=True):
-        write_whole(path, text)
+        files.write_whole(path, text)
     return paths
 
 
@@ -294,7 +294,9 @@ def provenance(scores):
     return (
         f"{header['dataset']}, {header['scheme']} {header['split']} split, "
         f"{scores['rows']:,} rows, {scores['quarantined']} quarantined, "
-        f"{100 * seen:.1f} % with a reference seen in training; "
+        f"{100 * seen:.1f} % with a reference seen in training, "
+        f"{header['truncated_utterances']:,} with an utterance cut to the model's "
+        "length; "
         f"{header['sampler']}, {header['num_steps']} steps, "
         f"{scores['candidates']} candidates, seed {header['seed']}, "
         f"checkpoint step {header['checkpoint_step']}, "

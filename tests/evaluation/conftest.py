@@ -20,6 +20,7 @@ HEADER = {
     "checkpoint_step": 500,
     "commit": "c" * 40,
     "max_rows": 0,
+    "truncated_utterances": 0,
 }
 
 

@@ -86,7 +86,7 @@ def test_a_column_without_a_model_says_what_it_needs(tmp_path, scored):
 
 
 def test_footnotes_tell_where_a_line_is_from_and_lines_share_them(scored):
-    path = scored("nl2bash", commit="f00dbeef" * 5)
+    path = scored("nl2bash", commit="f00dbeef" * 5, truncated_utterances=1_234)
     entries = [tables.Entry("one", (path,)), tables.Entry("two", (path,))]
     table = tables.build("table1", entries)
     assert len(table["footnotes"]) == 2
@@ -94,6 +94,7 @@ def test_footnotes_tell_where_a_line_is_from_and_lines_share_them(scored):
         "random test split",
         "3 rows",
         "33.3 %",
+        "1,234 with an utterance cut",
         "20 steps",
         "f00dbeef",
         "10 -> 20",
@@ -131,7 +132,7 @@ def test_numbers_are_printed_with_the_digits_of_their_column():
 
 
 def test_an_unknown_table_and_doubled_scores_are_refused(scored):
-    with pytest.raises(ValueError, match="table.name is 'table9'"):
+    with pytest.raises(ValueError, match="TABLE is 'table9'"):
         tables.build("table9", [])
     path = scored("nl2bash")
     with pytest.raises(ValueError, match="already has scores of nl2bash"):

@@ -8,6 +8,7 @@ regard to case and spaces.
 """
 
 import dataclasses
+from typing import ClassVar
 
 from codefusion.data import cf_language
 from codefusion.evaluation import cf_interpreter, cf_probes
@@ -17,8 +18,8 @@ from codefusion.evaluation import cf_interpreter, cf_probes
 class ExecutionMatch:
     """1 if the predicted rule formats what the gold rule does, else 0."""
 
-    name: str = "execution_match"
-    languages: tuple = ("cf",)
+    name: ClassVar[str] = "execution_match"
+    languages: ClassVar[tuple[str, ...] | None] = ("cf",)
 
     def score(self, prediction, example):
         """Returns 1.0 for a match and 0.0 otherwise.
