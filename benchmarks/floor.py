@@ -263,6 +263,7 @@ def product_objective(model):
         loss=diffusion.PaperLoss(),
         context_dropout=0.0,
         self_conditioning=0.0,
+        has_code_rows=False,
     )
 
 

@@ -18,6 +18,8 @@ from codefusion.data import datasets, pipeline, syntax
 from codefusion.data import tokenizer as tokenizers
 from codefusion.training import loop, objectives, optimizers
 
+# What parameters are drawn from; a training step folds in its number, from 0 on.
+_NO_STEP = 2**32 - 1
 _MODEL_INPUTS = ("vocab_size", "max_source_length", "max_target_length")
 
 
@@ -70,6 +72,7 @@ def check(config):
     for key in ("pretraining.corpora", "pretraining.mixture", "training.mixture"):
         _check_names(checked, key)
     _check_shares(checked)
+    _check_conditioning(checked)
     draws, kept = checked.inference.num_draws, checked.inference.num_candidates
     if draws < kept:
         raise ValueError(
@@ -88,6 +91,21 @@ def _check_names(config, key):
             raise ValueError(
                 f"{key} names {chosen!r}; expected one of {', '.join(sorted(table))}."
             )
+
+
+def _check_conditioning(config):
+    rate = config.training.self_conditioning
+    if rate and not config.model.self_conditioning:
+        raise ValueError(
+            f"training.self_conditioning is {rate}, but model.self_conditioning is "
+            "False; expected 0."
+        )
+    guidance = config.inference.guidance
+    if guidance != 1 and not config.training.context_dropout:
+        raise ValueError(
+            f"inference.guidance is {guidance}, but training.context_dropout is 0, so "
+            "that no row is trained without its context; expected 1."
+        )
 
 
 def _check_shares(config):
@@ -147,7 +165,7 @@ def init_params(config, model):
     source = jnp.zeros((1, config.data.source_length), jnp.int32)
     target = jnp.zeros((1, config.data.target_length), jnp.int32)
     mask = jnp.ones(source.shape, bool)
-    key = jax.random.fold_in(jax.random.key(config.seed), 0x1217)
+    key = jax.random.fold_in(jax.random.key(config.seed), _NO_STEP)
     return jax.jit(model.init)(key, source, mask, target)["params"]
 
 
@@ -198,6 +216,7 @@ def _stage(config, name, rows, tokenizer, built):
             loss=built.loss,
             context_dropout=config.training.context_dropout,
             self_conditioning=config.training.self_conditioning,
+            has_code_rows=name == "pretraining" and bool(section.corpora),
         ),
         optimizer=optimizer.build(section.num_steps),
         batches=pipeline.mix(

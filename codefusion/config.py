@@ -79,8 +79,8 @@ _DEFAULTS = dict(
         optimizer=_OPTIMIZER,
         ema_decay=0.999,
         mixture=(),
-        context_dropout=0.0,
-        self_conditioning=0.5,
+        context_dropout=0.0,  # of pre-training as well
+        self_conditioning=0.5,  # of pre-training as well
         checkpoint_every=500,
         checkpoint_minutes=10.0,
         log_every=20,
@@ -111,6 +111,24 @@ _DEFAULTS = dict(
 def base():
     """Returns a fresh config with every section and its defaults."""
     return _config_dict(checks.plain(_DEFAULTS))
+
+
+def check_form(form, forms):
+    """Raises ValueError where the argument of a config file is none of its forms."""
+    if form not in forms:
+        raise ValueError(f"the form is {form!r}; expected one of {', '.join(forms)}.")
+
+
+def enlarge(config):
+    """Sets what the `:large` forms share: the paper's sizes, bfloat16, longer runs."""
+    config.model.update(width=512, num_heads=8, head_width=64, mlp_width=2048)
+    config.model.update(encoder_layers=6, denoiser_layers=10, decoder_layers=6)
+    config.model.update(embedding_width=64, dtype="bfloat16", scan_layers=True)
+    config.diffusion.embedding_scale = 0.25
+    for stage in (config.pretraining, config.training):
+        # The base's are for runs of minutes.
+        stage.optimizer.update(learning_rate=2e-3, warmup_steps=200)
+        stage.optimizer.update(momentum=0.95, newton_schulz_steps=5)
 
 
 def validate(config):

@@ -16,9 +16,12 @@ well: 20 min 49 s of training (31 min 51 s of CPU time over both); execution mat
 
 from codefusion import config
 
+FORMS = ("small", "released", "large")
+
 
 def get_config(form="small"):
-    """Returns the config; form is "small", "released" or "large"."""
+    """Returns the config of one of `FORMS`."""
+    config.check_form(form, FORMS)
     c = config.base()
     scheme = "released" if form == "released" else "random"
     c.data = dict(name="cf_rules", scheme=scheme, source_length=48, target_length=24)
@@ -45,14 +48,9 @@ def get_config(form="small"):
 
 
 def _enlarge(c):
-    c.model.update(width=512, num_heads=8, head_width=64, mlp_width=2048)
-    c.model.update(encoder_layers=6, denoiser_layers=10, decoder_layers=6)
-    c.model.update(embedding_width=64, dtype="bfloat16", scan_layers=True)
-    c.diffusion.embedding_scale = 0.25
+    config.enlarge(c)
     c.pretraining.num_steps = 20_000
     c.pretraining.batch_size = 256
-    c.pretraining.optimizer.learning_rate = 5e-4
     c.training.num_steps = 5_000
     c.training.batch_size = 256
-    c.training.optimizer.learning_rate = 2e-4
     c.inference.batch_size = 64

@@ -10,9 +10,12 @@ Pre-training on Python snippets from four sources, then fine-tuning. The random 
 
 from codefusion import config
 
+FORMS = ("small", "released", "large")
+
 
 def get_config(form="small"):
-    """Returns the config; form is "small", "released" or "large"."""
+    """Returns the config of one of `FORMS`."""
+    config.check_form(form, FORMS)
     c = config.base()
     scheme = "released" if form == "released" else "random"
     c.data = dict(name="conala", scheme=scheme, source_length=40, target_length=40)
@@ -39,14 +42,10 @@ def get_config(form="small"):
 
 
 def _enlarge(c):
-    c.model.update(width=512, num_heads=8, head_width=64, mlp_width=2048)
-    c.model.update(encoder_layers=6, denoiser_layers=10, decoder_layers=6)
-    c.model.update(embedding_width=64, dtype="bfloat16", scan_layers=True)
-    c.diffusion.embedding_scale = 0.25
+    config.enlarge(c)
     c.data.update(source_length=64, target_length=64)
     c.pretraining.num_steps = 10_000
     c.pretraining.batch_size = 512
     c.training.num_steps = 3_000
     c.training.batch_size = 256
-    c.training.optimizer.learning_rate = 3e-4
     c.inference.batch_size = 64

@@ -1,9 +1,10 @@
-"""The smallest run of every part, for tests: it writes no good rule.
+"""The smallest run of both stages, for tests: it writes no good rule.
 
     codefusion train --config=configs/tiny.py --workdir=runs/tiny
 
-Pre-training on generated pairs, then fine-tuning, with dropout, the moving average
-and self-conditioning on; a few seconds of training on two CPU cores.
+Pre-training on generated pairs, then fine-tuning, with dropout, context dropout, the
+moving average and self-conditioning on; a few seconds of training on two CPU cores.
+The code-only tasks of pre-training need a corpus, and this needs no file.
 """
 
 from codefusion import config
@@ -39,6 +40,7 @@ def get_config():
     c.pretraining.batch_size = 16
     c.pretraining.mixture = (("generated", 1.0),)
     c.training.num_steps = 30
+    c.training.context_dropout = 0.1
     c.training.batch_size = 16
     c.training.checkpoint_every = 10
     c.training.log_every = 5

@@ -41,7 +41,10 @@ RUNS = {
     "token_head": {"model.head": {"name": "token"}},
     "span_copy": {"model.head": {"name": "span_copy"}},
     "uniform_times": {"diffusion.times.power": 1.0},
-    "no_self_conditioning": {"model.self_conditioning": False},
+    "no_self_conditioning": {
+        "model.self_conditioning": False,
+        "training.self_conditioning": 0.0,
+    },
     "narrow": {"model.embedding_width": 16, "diffusion.embedding_scale": 0.5},
     "wide": {"model.embedding_width": 96, "diffusion.embedding_scale": 0.15},
     "unit_scale": {"diffusion.embedding_scale": 1.0},

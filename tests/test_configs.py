@@ -1,14 +1,20 @@
 """Every config file builds, and says on top how to run it and what to expect."""
 
+import argparse
 import ast
+import functools
 import inspect
 import pathlib
 import re
 
 import jax
+import jax.numpy as jnp
 import pytest
 
-from codefusion import assemble, config, main
+from codefusion import assemble, config, main, types
+from codefusion.commands import table
+from codefusion.training import objectives, optimizers, step
+from experiments import runs
 
 ROOT = pathlib.Path(__file__).parent.parent
 FILES = sorted(
@@ -22,9 +28,16 @@ def docstring(name):
     return ast.get_docstring(ast.parse((ROOT / name).read_text())) or ""
 
 
+def namespace(name):
+    """Returns what a config file defines."""
+    found = {}
+    exec(compile((ROOT / name).read_text(), name, "exec"), found)
+    return found
+
+
 def arguments(name):
-    """Returns what may follow the colon: what the docstring's commands use, and ""."""
-    return sorted({"", *re.findall(rf"{re.escape(name)}:(\w+)", docstring(name))})
+    """Returns what may follow the colon; "" for nothing where that is all."""
+    return namespace(name).get("FORMS", ("",))
 
 
 def load(name, argument=""):
@@ -39,12 +52,62 @@ def test_there_are_configs():
     assert {"configs/quickstart.py", "configs/tiny.py"} <= set(FILES)
 
 
-@pytest.mark.parametrize(("name", "argument"), CASES)
-def test_a_config_checks_and_its_model_has_shapes(name, argument):
-    checked = assemble.check(load(name, argument))
+def traced_step(checked):
+    """Returns the shapes of the state before and after a step of the last stage."""
     built = assemble.parts(checked, checked.tokenizer.vocab_size)
-    params = jax.eval_shape(lambda: assemble.init_params(checked, built.model))
-    assert sum(leaf.size for leaf in jax.tree.leaves(params)) > 1000
+    section = checked.training
+    optimizer = config.build(optimizers.OPTIMIZERS, section.optimizer).build(10)
+    objective = objectives.Objective(
+        model=built.model,
+        process=built.process,
+        times=built.times,
+        loss=built.loss,
+        context_dropout=section.context_dropout,
+        self_conditioning=section.self_conditioning,
+    )
+    size = section.batch_size
+    source = jax.ShapeDtypeStruct((size, checked.data.source_length), jnp.int32)
+    target = jax.ShapeDtypeStruct((size, checked.data.target_length), jnp.int32)
+    mask = functools.partial(jax.ShapeDtypeStruct, dtype=bool)
+    batch = types.Batch(
+        source, mask(source.shape), target, mask(target.shape), mask((size,))
+    )
+
+    def start():
+        return step.init_state(assemble.init_params(checked, built.model), optimizer)
+
+    run = step.make_train_step(objective, optimizer, ema_decay=section.ema_decay)
+    before = jax.eval_shape(start)
+    return before, jax.eval_shape(run, before, batch, jax.random.key(0))[0]
+
+
+@pytest.mark.parametrize(("name", "argument"), CASES)
+def test_a_config_checks_and_its_training_step_keeps_every_shape(name, argument):
+    before, after = traced_step(assemble.check(load(name, argument)))
+    assert sum(leaf.size for leaf in jax.tree.leaves(before.params)) > 1000
+    assert jax.tree.map(shape_of, before) == jax.tree.map(shape_of, after)
+
+
+def shape_of(leaf):
+    return leaf.shape, leaf.dtype
+
+
+@pytest.mark.parametrize("run", sorted(runs.RUNS))
+def test_every_run_of_the_recipe_checks_and_differs_from_the_quickstart_in_its_keys(
+    run,
+):
+    checked = assemble.check(runs.get_config(run))
+    changed = config.diff(runs.get_config("quickstart"), checked)
+    for key in runs.RUNS[run]:
+        assert any(path.startswith(key) for path in changed), key
+    assert bool(changed) == bool(runs.RUNS[run])
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_a_form_that_there_is_not_is_an_error(name):
+    if "FORMS" in namespace(name):
+        with pytest.raises(ValueError, match="the form is 'larg'; expected one of"):
+            namespace(name)["get_config"]("larg")
 
 
 @pytest.mark.parametrize("name", SINGLE)
@@ -56,14 +119,15 @@ def test_a_config_opens_with_its_command(name):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_row_of_a_table_checks(name):
-    text = docstring(name)
-    assert f"codefusion table --config={name}" in text
-    assert config.base().keys() == load(name).keys()
+    assert f"codefusion table --config={name}" in docstring(name)
+    _, swept = table.read_sweep(str(ROOT / name))
+    assert swept
+    for run in swept:
+        run = run._replace(file=str(ROOT / run.file))
+        assert table.config_of(run, argparse.Namespace(data_dir=None)).data.name
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_config_defines_get_config_without_needing_an_argument(name):
-    namespace = {}
-    exec(compile((ROOT / name).read_text(), name, "exec"), namespace)
-    parameters = inspect.signature(namespace["get_config"]).parameters.values()
+    parameters = inspect.signature(namespace(name)["get_config"]).parameters.values()
     assert all(p.default is not inspect.Parameter.empty for p in parameters)

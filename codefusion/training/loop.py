@@ -103,7 +103,7 @@ def train(
       stream: where progress is shown; standard error if None.
 
     Raises:
-      NonFiniteError: a loss or gradient was not finite; its update was not applied.
+      NonFiniteError: a loss, gradient or update was not finite; nothing of it is saved.
       CheckpointError: nothing could be saved, or the checkpoints are of another run.
     """
     checkpoints.prepare()
@@ -295,9 +295,9 @@ class _Run:
         return NonFiniteError(
             f"Step {step} is not finite: {', '.join(not_finite(values))} "
             f"(batch {index} of stage {span.stage.name}, {len(rows)} rows from "
-            f"{rows[:3]}..., kept in {file}). The update was not applied; the last "
-            f"checkpoint is {last}. Lower {span.stage.name}.optimizer.learning_rate, "
-            f"or mend the rows."
+            f"{rows[:3]}..., kept in {file}). It was not saved; the last checkpoint "
+            f"is {last}. Mend the rows and run the same command again, or lower "
+            f"{span.stage.name}.optimizer.learning_rate in another --workdir."
         )
 
 

@@ -23,14 +23,17 @@ class Objective:
       self_conditioning: probability that the denoiser sees its own first estimate
         (Chen et al. 2022, analog bits); the draw is for the whole batch, so that the
         extra pass is skipped when it is not needed.
+      has_code_rows: whether any row may be `unsupervised`; without, no noise is drawn
+        in the place of its context.
     """
 
     model: object
     process: diffusion.GaussianProcess
     times: object
     loss: object
-    context_dropout: float = 0.1
-    self_conditioning: float = 0.5
+    context_dropout: float
+    self_conditioning: float
+    has_code_rows: bool = True
 
     def __call__(self, params, batch, key):
         """Returns the loss, float32[], and its parts by name.
@@ -65,26 +68,27 @@ class Objective:
         )
 
     def _bind(self, params, dropout_key):
-        """Returns `call(method, *args)` with parameters and dropout keys bound."""
-        methods = ("embed", "encode", "denoise", "decode", "read_embedding")
-        keys = dict(
-            zip(methods, jax.random.split(dropout_key, len(methods)), strict=True)
-        )
-        draws = ("encode", "denoise", "decode")
+        """Returns `call(method, *args)` with parameters and dropout keys bound.
 
-        def call(method, *args, **kwargs):
-            if method in draws:
-                kwargs["deterministic"] = False
-            rngs = {"dropout": keys[method]}
-            return self.model.apply(
-                {"params": params}, *args, **kwargs, rngs=rngs, method=method
-            )
+        With `first_pass=True` the denoiser draws other dropout than without.
+        """
+        draws = ("encode", "first_pass", "denoise", "decode")
+        keys = dict(zip(draws, jax.random.split(dropout_key, len(draws)), strict=True))
+
+        def call(method, *args, first_pass=False, **kwargs):
+            key = keys.get("first_pass" if first_pass else method)
+            if key is not None:
+                kwargs |= dict(deterministic=False, rngs={"dropout": key})
+            return self.model.apply({"params": params}, *args, **kwargs, method=method)
 
         return call
 
     def _context(self, call, batch, keys):
-        shape = (*batch.source.shape, self.model.width)
-        draw = jax.random.normal(keys.context_noise, shape)
+        noise = None
+        if self.has_code_rows:
+            shape = (*batch.source.shape, self.model.width)
+            draw = jax.random.normal(keys.context_noise, shape)
+            noise = (batch.unsupervised, draw)
         dropped = jax.random.bernoulli(
             keys.context_dropout, self.context_dropout, batch.unsupervised.shape
         )
@@ -93,7 +97,7 @@ class Objective:
             batch.source,
             batch.source_mask,
             dropped=dropped & ~batch.unsupervised,
-            noise=(batch.unsupervised, draw),
+            noise=noise,
         )
 
     def _estimate(self, call, inputs, t, context, key):
@@ -102,7 +106,8 @@ class Objective:
             return jnp.zeros_like(inputs)
 
         def first_pass():
-            return call("denoise", inputs, t, jnp.zeros_like(inputs), context)
+            nothing = jnp.zeros_like(inputs)
+            return call("denoise", inputs, t, nothing, context, first_pass=True)
 
         wanted = jax.random.bernoulli(key, self.self_conditioning)
         estimate = jax.lax.cond(wanted, first_pass, lambda: jnp.zeros_like(inputs))

@@ -12,7 +12,7 @@ LAG = 2
 
 
 class NonFiniteError(ValueError):
-    """A loss or gradient that is not a finite number; its update was not applied."""
+    """A loss, gradient or update that is not finite; nothing of it was saved."""
 
 
 class Watch:

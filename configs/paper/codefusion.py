@@ -6,8 +6,10 @@
 paper: width 512, 10 denoiser and 6 decoder layers, 128 tokens in and out, square-root
 schedule, 1,200 ancestral steps, the three-term loss with equal weights, AdamW at 5e-4
 without weight decay, both pre-training tasks. Not known and chosen here: batch size,
-number of steps, mask rate, mix of the tasks, moving average, and the vocabulary, as
-CodeT5's is not part of this project. Needs an accelerator; not run yet.
+number of steps, mask rate, mix of the tasks, moving average, clipping, warm-up and
+decay of the rate, dropout, and the vocabulary, as CodeT5's is not part of this
+project; the layers are ours too: rotary and learned positions, squared ReLU. Needs an
+accelerator; not run yet.
 """
 
 from codefusion import config
@@ -17,10 +19,12 @@ _CORPORA = {
     "nl2bash": ("bash_corpus",),
     "conala": ("python_corpus",),
 }
+FORMS = tuple(_CORPORA)
 
 
 def get_config(dataset="nl2bash"):
-    """Returns the config for one of the three benchmarks, released split."""
+    """Returns the config for one of `FORMS`, the benchmarks; released split."""
+    config.check_form(dataset, FORMS)
     c = config.base()
     c.data = dict(name=dataset, scheme="released", source_length=128, target_length=128)
     c.tokenizer = dict(name="sentencepiece", vocab_size=32_100, model_type="bpe")
@@ -45,4 +49,5 @@ def get_config(dataset="nl2bash"):
     c.inference.ranking = dict(name="log_prob")
     c.inference.prefer_valid = False
     c.inference.token_temperature = 0.0
+    c.evaluation.metrics = ()  # all that apply to the language
     return c

@@ -1,6 +1,7 @@
 """The training loss of a small network: what it depends on, and that it can fall."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -73,24 +74,28 @@ class Toy:
         self.params = jax.jit(self.model.init)(
             jax.random.key(0), batch.source, batch.source_mask, batch.target
         )["params"]
-        self._program = jax.jit(self._compute)
+        self._program = jax.jit(self._compute, static_argnames="conditioning")
 
-    def _compute(self, params, batch, key, drops, paper):
+    def _compute(self, params, batch, key, drops, paper, conditioning):
         objective = Objective(
             model=self.model,
             process=diffusion.GaussianProcess(diffusion.SqrtSchedule(), 0.5),
             times=diffusion.StratifiedTimes(),
             loss=Blend(paper),
             context_dropout=drops,
+            self_conditioning=conditioning,
         )
         gradient = jax.value_and_grad(objective, has_aux=True)
         return gradient(params, batch, key)
 
-    def __call__(self, batch, *, seed=0, params=None, drops=0.0, paper=False):
+    def __call__(
+        self, batch, *, seed=0, params=None, drops=0.0, paper=False, conditioning=0.5
+    ):
         """Returns the loss, its parts and the gradient."""
         params = self.params if params is None else params
         key = jax.random.key(seed)
-        (loss, parts), grads = self._program(params, batch, key, drops, paper)
+        run = functools.partial(self._program, conditioning=conditioning)
+        (loss, parts), grads = run(params, batch, key, drops, paper)
         return float(loss), jax.device_get(parts), grads
 
 
@@ -191,6 +196,18 @@ def test_the_tokens_loss_leaves_only_the_map_back_to_embeddings(toy):
 def test_without_drops_the_empty_context_is_not_trained(toy):
     grads = trained_over_keys(toy, paper=True)
     assert untouched(grads) == {"null_context"}
+
+
+def test_self_conditioning_is_drawn_for_the_whole_batch_and_changes_the_loss(toy):
+    batch, drawn = make_batch(), set()
+    for seed in range(8):
+        without, with_estimate, either = (
+            toy(batch, seed=seed, conditioning=rate)[0] for rate in (0.0, 1.0, 0.5)
+        )
+        assert without != with_estimate
+        assert min(abs(either - without), abs(either - with_estimate)) < 1e-6
+        drawn.add(abs(either - without) < abs(either - with_estimate))
+    assert drawn == {False, True}
 
 
 def test_every_word_of_a_target_gets_a_gradient_and_no_other_embedding_does(toy):

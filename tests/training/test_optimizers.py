@@ -52,9 +52,10 @@ def test_the_rate_reported_is_the_rate_applied():
         assert -update == pytest.approx(float(optimizer.learning_rate(n)), rel=1e-4)
 
 
-def test_only_matrices_decay():
+@pytest.mark.parametrize("name", sorted(optimizers.OPTIMIZERS))
+def test_only_matrices_decay(name):
     options = dict(weight_decay=1.0, learning_rate=0.1, warmup_steps=0)
-    optimizer = optimizers.AdamW(**options).build(10)
+    optimizer = optimizers.OPTIMIZERS[name](**options).build(10)
     params = {
         "dense": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)},
         "scanned": {"kernel": jnp.ones((4, 2, 3)), "bias": jnp.ones((4, 3))},
@@ -94,9 +95,16 @@ def test_the_first_update_ignores_how_far_a_gradient_exceeds_the_clip():
         dict(clip_norm=-1.0),
     ],
 )
-def test_a_setting_out_of_range_names_its_key(wrong):
+@pytest.mark.parametrize("name", sorted(optimizers.OPTIMIZERS))
+def test_a_setting_out_of_range_names_its_key(name, wrong):
     with pytest.raises(ValueError, match=f"optimizer.{next(iter(wrong))} is"):
-        optimizers.AdamW(**wrong)
+        optimizers.OPTIMIZERS[name](**wrong)
+
+
+@pytest.mark.parametrize("wrong", [dict(momentum=1.0), dict(newton_schulz_steps=0)])
+def test_muons_own_settings_out_of_range_name_their_key(wrong):
+    with pytest.raises(ValueError, match=f"optimizer.{next(iter(wrong))} is"):
+        optimizers.Muon(**wrong)
 
 
 def test_an_optimizer_is_an_immutable_value():
@@ -160,8 +168,3 @@ def evenness(newton_schulz_steps):
 def test_newton_schulz_steps_make_muons_update_nearly_orthogonal():
     # The gradient's own evenness is 0.1; the steps after the first few only keep it.
     assert 0.1 < evenness(1) < 0.5 < min(map(evenness, (3, 5, 8)))
-
-
-def test_muon_has_jordans_five_steps_unless_told_otherwise():
-    assert evenness(5) == evenness(optimizers.Muon().newton_schulz_steps)
-    assert optimizers.Muon() == optimizers.Muon(newton_schulz_steps=5)
