@@ -35,10 +35,11 @@ class DiagonalConvolution(nn.Module):
         """Returns scores [B, N, L, S] from attention weights of that shape."""
         _, heads, length, source = weights.shape
         reach = self.max_length - 1
-        kernel = self.param("kernel", _follow_the_left, (heads, 2 * reach + 1))
+        # Not "kernel": a weight for each offset is a table, no matrix to an optimizer.
+        offsets = self.param("offsets", _follow_the_left, (heads, 2 * reach + 1))
         position = jnp.arange(length)
-        offset = position[:, None] - position[None, :]
-        by_position = _STRENGTH * kernel[:, offset + reach]  # [N, L, L]
+        distance = position[:, None] - position[None, :]
+        by_position = _STRENGTH * offsets[:, distance + reach]  # [N, L, L]
         moved = jnp.einsum(
             "nlm,bnmd->bnld", by_position.astype(weights.dtype), skew(weights)
         )

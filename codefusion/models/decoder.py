@@ -1,5 +1,7 @@
 """The decoder and its heads: clean embeddings to tokens, all positions at once."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -44,10 +46,9 @@ class TokenHead(nn.Module):
     def __call__(self, hidden, context, copyable, source):
         """Returns token log-probabilities, float32[B, L, V]; ignores the source."""
         del context, copyable, source
-        logits = layers.Dense(self.vocab_size, dtype=self.dtype, name="vocabulary")(
-            hidden
-        )
-        return jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+        dense = functools.partial(layers.LogitDense, dtype=self.dtype)
+        logits = dense(self.vocab_size, name="vocabulary")(hidden)
+        return jax.nn.log_softmax(logits, axis=-1)
 
 
 class CopyHead(nn.Module):
@@ -73,15 +74,15 @@ class CopyHead(nn.Module):
           source: int32[B, S].
         """
         width = hidden.shape[-1]
-
-        def dense(features, name, y):
-            return layers.Dense(features, dtype=self.dtype, name=name)(y)
-
-        logits = dense(self.vocab_size, "vocabulary", hidden).astype(jnp.float32)
-        query, key = dense(width, "query", hidden), dense(width, "key", context)
-        scores = jnp.einsum("bld,bsd->bls", query, key).astype(jnp.float32)
-        scores = jnp.where(copyable[:, None], scores * width**-0.5, -1e9)
-        gate = dense(1, "gate", hidden).astype(jnp.float32)
+        dense = functools.partial(layers.LogitDense, dtype=self.dtype)
+        logits = dense(self.vocab_size, name="vocabulary")(hidden)
+        gate = dense(1, name="gate")(hidden)
+        query = layers.Dense(width, dtype=self.dtype, name="query")(hidden)
+        key = layers.Dense(width, dtype=self.dtype, name="key")(context)
+        # A pointer is attention of one head.
+        scores = layers.attention_scores(
+            query[:, :, None], key[:, :, None], mask=copyable
+        )[:, 0]
         none = ~jnp.any(copyable, axis=-1)[:, None, None]
         stay = jnp.where(none, 1.0, jax.nn.sigmoid(gate))
         copied = scatter(jax.nn.softmax(scores, axis=-1), source, self.vocab_size)

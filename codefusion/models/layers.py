@@ -26,6 +26,19 @@ def _dot_rows(x, kernel, dimension_numbers, **kwargs):
 Dense = functools.partial(nn.Dense, dot_general=_dot_rows)
 
 
+def _promote_matrices(x, kernel, bias, *, dtype):
+    """Returns x and kernel in `dtype` and the bias as it is, float32."""
+    return x.astype(dtype), kernel.astype(dtype), bias
+
+
+# For logits: matrices in `dtype`, and sums that stay float32 for the softmax.
+LogitDense = functools.partial(
+    nn.Dense,
+    dot_general=functools.partial(_dot_rows, preferred_element_type=jnp.float32),
+    promote_dtype=_promote_matrices,
+)
+
+
 def attend(query, key, value, *, mask=None, bias=None, scale=None):
     """Returns softmax(scale query key^T + bias) value; the one attention call.
 
@@ -83,20 +96,18 @@ class RMSNorm(nn.Module):
 
 
 def rotate(x, *, base=10_000.0):
-    """Returns x with rotary positions (Su et al. 2021), [B, L, N, H].
+    """Returns x with rotary positions (Su et al. 2021), [B, L, N, H] in x's dtype.
 
-    The halves of a head are rotated against one another by angle
+    The halves of a head are rotated in float32 against one another by angle
     position / base^(2i / H).
     """
     length, width = x.shape[1], x.shape[-1]
     frequency = base ** (-jnp.arange(0, width, 2, dtype=jnp.float32) / width)
     angle = jnp.arange(length, dtype=jnp.float32)[:, None] * frequency[None]
-    cos = jnp.cos(angle)[None, :, None].astype(x.dtype)
-    sin = jnp.sin(angle)[None, :, None].astype(x.dtype)
-    first, second = jnp.split(x, 2, axis=-1)
-    return jnp.concatenate(
-        [first * cos - second * sin, second * cos + first * sin], axis=-1
-    )
+    cos, sin = jnp.cos(angle)[None, :, None], jnp.sin(angle)[None, :, None]
+    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    halves = [first * cos - second * sin, second * cos + first * sin]
+    return jnp.concatenate(halves, axis=-1).astype(x.dtype)
 
 
 def time_features(t, width, *, max_period=10_000.0):
@@ -128,7 +139,7 @@ class ContextProjection(nn.Module):
             self.num_layers * 2 * self.num_heads * self.head_width,
             use_bias=False,
             dtype=self.dtype,
-            name="kernel",
+            name="key_value",
         )(RMSNorm(self.dtype, name="norm")(context))
         return jnp.moveaxis(flat.reshape(*context.shape[:2], *shape), (2, 3), (0, 1))
 

@@ -27,14 +27,14 @@ def skewed(x):
     return y
 
 
-def followed(kernel, weights):
-    """Returns sum_d w_d a[l - d, s - d], term by term; offset 0 is mid-kernel."""
-    scores, reach = np.zeros_like(weights), kernel.shape[1] // 2
+def followed(offsets, weights):
+    """Returns sum_d w_d a[l - d, s - d], term by term; offset 0 is in the middle."""
+    scores, reach = np.zeros_like(weights), offsets.shape[1] // 2
     length, source = weights.shape[2:]
     for target, at in np.ndindex(length, source):
         for d in range(target - length + 1, target + 1):
             if 0 <= at - d < source:
-                term = kernel[:, reach + d] * weights[:, :, target - d, at - d]
+                term = offsets[:, reach + d] * weights[:, :, target - d, at - d]
                 scores[:, :, target, at] += term
     return scores
 
@@ -64,19 +64,19 @@ def test_skewing_takes_unskewing_back_inside_the_band(length, source):
 @pytest.mark.parametrize("longer", [0, 4])
 def test_scores_are_the_weights_summed_along_diagonals(length, source, longer):
     module = alignment.DiagonalConvolution(max_length=length + longer)
-    kernel = normal(2, N, 2 * (length + longer) - 1)
+    offsets = normal(2, N, 2 * (length + longer) - 1)
     weights = np.abs(normal(3, B, N, length, source))
-    scores = module.apply({"params": {"kernel": kernel}}, weights)
-    expected = alignment._STRENGTH * followed(kernel, weights)
+    scores = module.apply({"params": {"offsets": offsets}}, weights)
+    expected = alignment._STRENGTH * followed(offsets, weights)
     chex.assert_trees_all_close(np.asarray(scores), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_position_begins_by_following_those_on_its_left_the_near_ones_most():
     module = alignment.DiagonalConvolution(max_length=L)
     params = module.init(jax.random.key(0), normal(3, B, N, L, S))["params"]
-    kernel = np.asarray(params["kernel"])
-    assert np.all(kernel[:, :L] == 0) and np.all(kernel[:, L:] > 0)
-    assert np.all(np.diff(kernel[:, L:]) < 0)
+    offsets = np.asarray(params["offsets"])
+    assert np.all(offsets[:, :L] == 0) and np.all(offsets[:, L:] > 0)
+    assert np.all(np.diff(offsets[:, L:]) < 0)
 
 
 def cross(rounds):
@@ -86,10 +86,9 @@ def cross(rounds):
 
 def identities():
     """Returns the parameters with which queries are inputs and outputs are values."""
-    kernel = jnp.zeros((1, 2 * L - 1))
-    follow = alignment._follow_the_left(None, kernel.shape)
+    follow = alignment._follow_the_left(None, (1, 2 * L - 1))
     same = {"kernel": jnp.eye(S)}
-    return {"query": same, "out": same, "alignment": {"kernel": follow}}
+    return {"query": same, "out": same, "alignment": {"offsets": follow}}
 
 
 def weights_of(rounds, x, *, mask=None, **changed):
@@ -137,21 +136,21 @@ def test_without_rounds_it_is_plain_attention():
     chex.assert_trees_all_close(found, plain, atol=1e-5)
 
 
-def test_a_kernel_of_zeros_follows_nothing():
-    x, none = normal(4, B, L, S), {"kernel": jnp.zeros((1, 2 * L - 1))}
+def test_offsets_of_weight_zero_follow_nothing():
+    x, none = normal(4, B, L, S), {"offsets": jnp.zeros((1, 2 * L - 1))}
     plain, rounds = weights_of(0, x), weights_of(2, x, alignment=none)
     chex.assert_trees_all_equal(plain, rounds)
     assert np.max(np.abs(plain - weights_of(2, x))) > 0.01
 
 
-def test_the_kernel_learns_at_its_start():
-    def loss(kernel):
+def test_the_offsets_learn_at_their_start():
+    def loss(offsets):
         x = planted(0)
         key_value = jnp.broadcast_to(jnp.eye(S)[None, None, :, None], (2, B, S, 1, S))
-        params = {**identities(), "alignment": {"kernel": kernel}}
+        params = {**identities(), "alignment": {"offsets": offsets}}
         run = cross(2).apply({"params": params}, x, key_value, jnp.ones((B, S), bool))
         return -jnp.log(run[:, 2, 2]).mean()
 
-    slope = jax.grad(loss)(identities()["alignment"]["kernel"])
+    slope = jax.grad(loss)(identities()["alignment"]["offsets"])
     # The loss falls as position 2 follows position 0, two steps to its left.
     assert slope[0, L - 1 + 2] < 0

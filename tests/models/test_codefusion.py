@@ -205,7 +205,7 @@ def paths(fields):
         (
             "alignment_rounds",
             {
-                f"{name}/cross_attention/alignment/kernel"
+                f"{name}/cross_attention/alignment/offsets"
                 for name in (
                     "decoder/stack/layer_0",
                     "denoiser/stack/layer_0",

@@ -132,6 +132,27 @@ def test_the_gradient_of_a_head_is_finite_even_where_nothing_can_be_copied(
     chex.assert_tree_all_finite(jax.jit(jax.grad(loss, (0, 1)))(params[name], HIDDEN))
 
 
+@pytest.mark.parametrize("name", ["token", "copy"])
+def test_half_precision_does_not_round_what_a_softmax_reads(drawn, name):
+    """With inputs and matrices that bfloat16 holds, its head is the float32 one."""
+    inputs = [x.astype(jnp.bfloat16).astype(jnp.float32) for x in (HIDDEN, CONTEXT)]
+    head = models.HEADS[name](V)
+    params = drawn(head, *inputs, COPYABLE, SOURCE)["params"]
+    params = jax.tree.map(lambda x: x.astype(jnp.bfloat16).astype(x.dtype), params)
+    # Queries and keys are rounded; these are the inputs themselves, scores of about 10.
+    same = {"kernel": 2.0 * jnp.eye(D), "bias": jnp.zeros(D)}
+    params |= {name: same for name in ("query", "key") if name in params}
+    half, full = (
+        models.HEADS[name](V, dtype).apply({"params": params}, *x, COPYABLE, SOURCE)
+        for dtype, x in (
+            (jnp.bfloat16, [x.astype(jnp.bfloat16) for x in inputs]),
+            (jnp.float32, inputs),
+        )
+    )
+    assert half.dtype == jnp.float32
+    chex.assert_trees_all_close(half, full, atol=1e-5)
+
+
 STACK = dict(num_layers=1, num_heads=2, head_width=4, mlp_width=16, max_length=L)
 STACK |= dict(alignment_rounds=2)
 

@@ -158,6 +158,12 @@ def test_rotation_keeps_lengths_and_leaves_the_first_position():
     chex.assert_trees_all_equal(rotated[:, 0], x[:, 0])
 
 
+def test_half_precision_is_rotated_in_float32():
+    x = normal(5, 1, 300, N, H).astype(jnp.bfloat16)
+    expected = layers.rotate(x.astype(jnp.float32)).astype(jnp.bfloat16)
+    chex.assert_trees_all_equal(layers.rotate(x), expected)
+
+
 def test_normalised_vectors_have_unit_rms_whatever_their_length():
     y = layers.rms_normalize(X)
     chex.assert_trees_all_close(jnp.mean(y**2, -1), jnp.ones((B, L)), atol=1e-4)
