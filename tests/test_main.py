@@ -1,5 +1,6 @@
 import io
 import json
+import sys
 
 import pytest
 from rich.console import Console
@@ -7,6 +8,8 @@ from rich.console import Console
 from codefusion import config, main
 from codefusion.commands import denoising, doctor
 from codefusion.commands.waiting import Waiting
+from codefusion.data.builders import prepare
+from codefusion.data.datasets import CORPORA
 from codefusion.inference import Frame
 
 CONFIG = """
@@ -70,6 +73,17 @@ def test_without_a_file_the_config_is_that_of_the_work_directory(tmp_path):
     assert (call.config.training.num_steps, call.config.seed) == (123, 9)
     assert call.config_file is None
     assert main.parse("doctor", []).config is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 10**5, "\udcff"])
+def test_a_damaged_config_of_a_work_directory_is_named_with_its_remedy(
+    text, tmp_path, capsys
+):
+    path = tmp_path / "config.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert run("doctor", f"--workdir={tmp_path}") == 1
+    line = only_line(capsys)
+    assert str(path) in line and "no config in JSON" in line and "--workdir" in line
 
 
 @pytest.mark.parametrize(
@@ -174,9 +188,26 @@ def test_doctor_tells_the_states_of_the_data_folder(tmp_path):
     assert doctor.find_data({}).state == "note"
     wrong = doctor.find_data({"CODEFUSION_DATA": str(tmp_path)})
     assert wrong.state == "wrong" and wrong.remedy == "unset CODEFUSION_DATA"
-    for name in ("codefusion-prose", "conala"):
-        (tmp_path / name).mkdir()
+    for source in prepare.module("nl2bash").SOURCES:
+        touch(tmp_path / f"{source.path}.gz")
+    part = doctor.find_data({"CODEFUSION_DATA": str(tmp_path)})
+    assert part.state == "note" and "conala" in part.found
+    assert "nl2bash" not in part.found and "generated" not in part.found
+    for name in ("cf_rules", "conala", *CORPORA):
+        for source in prepare.module(name).SOURCES:
+            touch(tmp_path / source.path)
     assert doctor.find_data({"CODEFUSION_DATA": str(tmp_path)}).state == "ok"
+
+
+def touch(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+
+
+def test_doctor_installs_into_the_environment_it_runs_in(monkeypatch):
+    monkeypatch.setattr(doctor.metadata, "requires", lambda _: ["no-such-thing"])
+    (missing,) = doctor.find_packages("codefusion")
+    assert missing.remedy == f"{sys.executable} -m pip install 'no-such-thing'"
 
 
 def test_doctor_finds_the_devices_and_the_disk(tmp_path):

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -13,9 +14,12 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.text import Text
 
+from codefusion.data.builders import prepare
+from codefusion.data.datasets import CORPORA, DATASETS, Generated
+
 _FREE_GIB = 2.0  # a work directory with checkpoints and the prepared data fit in this
+_PIP = f"{shlex.quote(sys.executable)} -m pip"  # of the environment this runs in
 _STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
-_DATA_FOLDERS = ("codefusion-prose", "conala")
 
 
 class Finding(NamedTuple):
@@ -78,7 +82,7 @@ def find_packages(distribution):
     try:
         requirements = metadata.requires(distribution) or []
     except metadata.PackageNotFoundError:
-        remedy = "python -m pip install -e ."
+        remedy = f"{_PIP} install -e ."
         return [Finding("wrong", distribution, "not installed", remedy)]
     # jax[tpu] and jax[cuda] say nothing by their version: see the devices.
     return [_find_package(line) for line in requirements if "[" not in line]
@@ -89,7 +93,7 @@ def _find_package(requirement):
     name, least = re.match(r"([\w.-]+)[^>;]*(?:>=([\d.]+))?", requirement).groups()
     extra = re.search(r"extra == ['\"](\w+)['\"]", requirement)
     what = f"{name} ({extra[1]})" if extra else name
-    remedy = f"python -m pip install '{name}{'>=' + least if least else ''}'"
+    remedy = f"{_PIP} install '{name}{'>=' + least if least else ''}'"
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -124,11 +128,26 @@ def find_data(environ):
     if not folder:
         found = "not set: builders download; the generated set needs neither"
         return Finding("note", "CODEFUSION_DATA", found)
-    missing = [name for name in _DATA_FOLDERS if not Path(folder, name).is_dir()]
-    if not Path(folder).is_dir() or missing:
-        what = f"{folder} lacks {', '.join(missing)}"
+    names = [n for n in (*DATASETS, *CORPORA) if n != Generated.name]  # has no files
+    lacking = [name for name in names if not holds(folder, name)]
+    if lacking == names:
+        what = f"{folder} holds the files of no data set"
         return Finding("wrong", "CODEFUSION_DATA", what, "unset CODEFUSION_DATA")
+    if lacking:
+        found = f"{folder}, without the files of {', '.join(lacking)}"
+        return Finding("note", "CODEFUSION_DATA", found)
     return Finding("ok", "CODEFUSION_DATA", folder)
+
+
+def holds(folder, name):
+    """Returns whether a folder has all files of a data set, which are not read.
+
+    Args:
+      folder: str or path.
+      name: of the data set or corpus.
+    """
+    paths = [Path(folder, source.path) for source in prepare.module(name).SOURCES]
+    return all(path.exists() or Path(f"{path}.gz").exists() for path in paths)
 
 
 def find_cache(environ):
