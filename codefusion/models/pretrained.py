@@ -8,14 +8,13 @@ T5 stores a matrix as [out, in] and flax as [in, out], so matrices are transpose
 embedding and the position bias are tables of rows in both.
 """
 
-import json
 import pathlib
-from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-import safetensors
 from flax import traverse_util
+
+from codefusion.models import weight_files
 
 # One table under several names; a tied file may hold any of them. `lm_head.weight` is
 # the embedding only where it is tied, so it counts only in the absence of the others.
@@ -46,16 +45,6 @@ _FORM = {
     "relative_attention_max_distance": 128,
     "layer_norm_epsilon": 1e-6,
 }
-_FLOATS = ("F64", "F32", "F16", "BF16")
-_LISTED = 10
-
-
-class _Tensor(NamedTuple):
-    """Where a tensor lies: its file, its dtype as safetensors calls it, its shape."""
-
-    file: pathlib.Path
-    dtype: str
-    shape: tuple
 
 
 def load_encoder(path, params):
@@ -81,7 +70,9 @@ def load_encoder(path, params):
     _check_names(path, tensors, set(names.values()))
     _check_shapes(path, tensors, names, expected)
     loaded = {
-        key: jnp.asarray(_oriented(key, _read(tensors, name)), expected[key].dtype)
+        key: jnp.asarray(
+            _oriented(key, weight_files.read(tensors, name)), expected[key].dtype
+        )
         for key, name in names.items()
     }
     return {**params, "encoder": traverse_util.unflatten_dict(loaded)}
@@ -100,10 +91,10 @@ def _oriented(key, value):
 
 
 def _index(path):
-    """Returns a `_Tensor` by name, of every tensor in the file or folder."""
+    """Returns a `Tensor` by name, of every tensor in the file or folder."""
     tensors = {}
     for file in _files(path):
-        for name, entry in _header(file).items():
+        for name, entry in weight_files.header(file).items():
             if name in tensors:
                 raise ValueError(
                     f"{path}: {name} is in both {tensors[name].file.name} and "
@@ -137,48 +128,10 @@ def _check_form(file):
     """Refuses a config.json that describes another form of T5 than the encoder's."""
     if not file.exists():
         return
-    try:
-        found = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file}: not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{file}: expected a JSON object.")
+    found = weight_files.read_json(file)
     for key, value in _FORM.items():
         if found.get(key, value) != value:
             raise ValueError(f"{file}: {key} is {found[key]!r}; expected {value!r}.")
-
-
-def _header(file):
-    """Returns a `_Tensor` by name, from a file whose header is sound."""
-    with file.open("rb") as stream:
-        stated = int.from_bytes(stream.read(8), "little")
-        size = file.stat().st_size
-        if stated > size - 8:
-            raise ValueError(
-                f"{file}: the header should end at byte {stated + 8}, but the file has "
-                f"{size}: truncated, or not safetensors."
-            )
-        text = stream.read(stated)
-    try:
-        json.loads(text, object_pairs_hook=_distinct)
-        with safetensors.safe_open(file, framework="np") as opened:
-            parts = {name: opened.get_slice(name) for name in opened.keys()}
-            return {
-                name: _Tensor(file, part.get_dtype(), tuple(part.get_shape()))
-                for name, part in parts.items()
-            }
-    except (ValueError, RecursionError, safetensors.SafetensorError) as error:
-        raise ValueError(f"{file}: bad safetensors file: {error}") from None
-
-
-def _distinct(pairs):
-    """Returns a JSON object's dict; readers differ on which of two equal keys wins."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        raise ValueError(f"the header has {_listed(twice)} more than once")
-    return found
 
 
 def _embedding_name(path, tensors):
@@ -186,9 +139,9 @@ def _embedding_name(path, tensors):
     found = [name for name in _EMBEDDING_NAMES if name in tensors]
     if not found:
         return _TIED_HEAD if _TIED_HEAD in tensors else _EMBEDDING_NAMES[0]
-    first = _read(tensors, found[0])
+    first = weight_files.read(tensors, found[0])
     for other in found[1:]:
-        if not np.array_equal(first, _read(tensors, other)):
+        if not np.array_equal(first, weight_files.read(tensors, other)):
             raise ValueError(
                 f"{path}: {found[0]} and {other} differ; expected one shared embedding."
             )
@@ -202,9 +155,9 @@ def _check_names(path, tensors, wanted):
     extra = sorted(n for n in tensors if n.startswith("encoder.") and n not in known)
     problems = []
     if missing:
-        problems.append(f"missing {_listed(missing)}")
+        problems.append(f"missing {weight_files.listed(missing)}")
     if extra:
-        problems.append(f"unexpected {_listed(extra)}")
+        problems.append(f"unexpected {weight_files.listed(extra)}")
     if problems:
         raise ValueError(
             f"{path}: {'; '.join(problems)}. Expected a T5 encoder with ReLU and as "
@@ -214,32 +167,14 @@ def _check_names(path, tensors, wanted):
 
 def _check_shapes(path, tensors, names, expected):
     """Refuses tensors of another shape than the parameter's, or that are no floats."""
-    wrong = []
-    for key, name in names.items():
-        shape = _oriented(key, np.broadcast_to(0, expected[key].shape)).shape
-        tensor = tensors[name]
-        if tensor.shape != shape:
-            wrong.append(f"{name} expected {shape}, got {tensor.shape}")
-        elif tensor.dtype not in _FLOATS:
-            wrong.append(f"{name} expected one of {_FLOATS}, got {tensor.dtype}")
+    shapes = {
+        name: _oriented(key, np.broadcast_to(0, expected[key].shape)).shape
+        for key, name in names.items()
+    }
+    wrong = weight_files.shape_faults(tensors, shapes)
     if wrong:
         raise ValueError(
-            f"{path}: {_listed(wrong, '; ')}. Set the sizes in the config's model "
-            "section, and the tokenizer's vocabulary, to those of the checkpoint."
+            f"{path}: {weight_files.listed(wrong, '; ')}. Set the sizes in the model "
+            "section of the config, and the tokenizer's vocabulary, to those of the "
+            "checkpoint."
         )
-
-
-def _read(tensors, name):
-    """Returns one tensor; values that are not finite are refused."""
-    file = tensors[name].file
-    with safetensors.safe_open(file, framework="np") as opened:
-        value = opened.get_tensor(name)
-    if not np.isfinite(value.astype(np.float32)).all():
-        raise ValueError(f"{file}: {name} has values that are not finite.")
-    return value
-
-
-def _listed(items, separator=", "):
-    """Returns the items in one line, the first few of many."""
-    more = f"{separator}and {len(items) - _LISTED} more" * (len(items) > _LISTED)
-    return separator.join(items[:_LISTED]) + more

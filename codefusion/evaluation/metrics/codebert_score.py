@@ -11,10 +11,14 @@ import numpy as np
 class CodeBertScore:
     """F3 of greedy cosine matches between the tokens of two programs.
 
+    F3 is 10 P R / (9 P + R): recall counts for more, as in the paper. It is 0 where a
+    program has no token to compare, and it is not rescaled by a baseline.
+
     Attributes:
       language: "python".
-      embed: gives the token embeddings of a text, str -> float[T, D]; None if there
-        is no model, and then the score is not available.
+      embed: gives a row for each token of a text that is compared, str ->
+        float[T, D], such as `codebert.load` returns; which tokens those are is said
+        there. None if there is no model, and then the score is not available.
     """
 
     name: ClassVar[str] = "codebert_score"
