@@ -127,6 +127,35 @@ def test_num_candidates_is_honoured_beyond_the_draws_of_the_config(generator, an
     assert close(fewer, answer[:1])
 
 
+def test_a_stream_gives_each_batch_when_it_is_done(generator):
+    utterances = [FIRST, SECOND, THIRD]
+    stream = generator.stream(utterances)
+    batches = [next(stream), *stream]
+    assert [len(batch) for batch in batches] == [2, 1]
+    assert batches[0] + batches[1] == generator.generate(utterances)
+
+
+def test_generators_of_one_config_share_their_programs(generator):
+    traced = []
+
+    @dataclasses.dataclass(frozen=True)
+    class Counting(diffusion.ROUNDINGS["decoder"]):
+        def __call__(self, x0_hat, table):
+            traced.append(x0_hat.shape)
+            return x0_hat
+
+    def run():
+        vocab_size = generator.tokenizer.vocab_size
+        parts = assemble.parts(generator.config, vocab_size)
+        parts = dataclasses.replace(parts, rounding=Counting())
+        again = dataclasses.replace(generator, parts=parts)
+        return again.generate([FIRST]), again.denoising_frames(FIRST)
+
+    first = run()
+    count = len(traced)
+    assert count and run() == first and len(traced) == count
+
+
 @pytest.mark.parametrize("count", [0, -1])
 def test_fewer_than_one_candidate_is_an_error(generator, count):
     with pytest.raises(ValueError, match=f"num_candidates is {count}; expected at"):

@@ -1,0 +1,170 @@
+"""Evaluations do not overwrite each other, and say what they are of."""
+
+import json
+import pathlib
+import subprocess
+import types
+
+import pytest
+
+from codefusion import assemble, config, evaluation, main
+from codefusion.commands import evaluate
+from codefusion.data.rows import Example
+from codefusion.evaluation.predict import write_predictions
+
+HEADER = {
+    "dataset": "generated",
+    "split": "test",
+    "scheme": "generated",
+    "data_hash": "",
+    "tokenizer_hash": "e" * 64,
+    "config": {},
+    "config_diff": "",
+    "seed": 0,
+    "sampler": "ddim",
+    "num_steps": 20,
+    "checkpoint_step": 500,
+    "commit": "c" * 40,
+    "max_rows": 2,
+    "truncated_utterances": 1,
+}
+DATA = dict(name="generated", source_length=40, target_length=20, held_out_size=9)
+
+
+@pytest.fixture
+def checked():
+    """A config of the generated set."""
+    found = config.base()
+    found.data = dict(DATA, size=50)
+    return assemble.check(found)
+
+
+def name(checked, step=10, **changes):
+    for key, value in changes.items():
+        checked = config.validate(checked)
+        section, _, setting = key.partition("__")
+        checked[section][setting] = value
+    return evaluate.run_name(assemble.dataset(checked), checked, step)
+
+
+def test_whatever_changes_the_predictions_changes_the_name(checked):
+    names = [
+        name(checked),
+        name(checked, step=20),
+        name(checked, sampler__eta=0.5),
+        name(checked, sampler__num_steps=7),
+        name(checked, inference__guidance=2.0),
+        name(checked, inference__ranking=dict(name="votes")),
+        name(checked, inference__num_draws=33),
+        name(checked, inference__temperature=0.5),
+        name(checked, evaluation__seed=3),
+        name(checked, evaluation__max_rows=5),
+    ]
+    assert len(set(names)) == len(names)
+    assert name(checked) == names[0] and "-step10-" in names[0]
+    assert not set("/ :") & set("".join(names))
+
+
+@pytest.mark.parametrize(
+    ("predictions", "scores"),
+    [
+        ("run/predictions/a.jsonl", "run/scores/a.json"),
+        ("results/quickstart/seed0/a.b.jsonl", "results/quickstart/seed0/a.b.json"),
+        ("a.jsonl", "a.json"),
+    ],
+)
+def test_scores_go_to_the_work_directory_or_beside_the_file(
+    predictions, scores, tmp_path
+):
+    assert evaluate.scores_path(tmp_path / predictions) == tmp_path / scores
+
+
+def test_scores_never_replace_their_predictions():
+    with pytest.raises(ValueError, match="'a.json'.* expected .* .jsonl"):
+        evaluate.scores_path("a.json")
+
+
+def git(folder, *words):
+    given = ["-c", "user.name=a", "-c", "user.email=b", *words]
+    subprocess.run(["git", *given], cwd=folder, check=True, capture_output=True)
+
+
+def test_a_copy_in_another_projects_repository_has_no_commit(tmp_path, monkeypatch):
+    (tmp_path / "other.py").write_text("")
+    (tmp_path / "evaluate.py").write_text("")
+    monkeypatch.setattr(evaluate, "__file__", str(tmp_path / "evaluate.py"))
+    git(tmp_path, "init")
+    git(tmp_path, "add", "other.py")
+    git(tmp_path, "commit", "-m", "of another project")
+    assert evaluate.commit() == "unknown"
+    git(tmp_path, "add", "evaluate.py")
+    git(tmp_path, "commit", "-m", "of this one")
+    assert len(evaluate.commit()) == 40
+    (tmp_path / "evaluate.py").write_text("changed")
+    assert len(evaluate.commit()) == 41 and evaluate.commit().endswith("+")
+
+
+@pytest.fixture
+def stored(tmp_path, checked):
+    """A predictions file whose config has only the sections that scoring needs."""
+    dataset = assemble.dataset(checked)
+    examples = dataset.examples("test")
+    saved = {
+        "data": dict(DATA, size=50),
+        "evaluation": {"metrics": ["exact_match"]},
+        "model": {"a key of long ago": 1},
+    }
+    header = HEADER | {"data_hash": dataset.content_hash, "config": saved}
+    rows = [
+        {"id": row.id, "candidates": [row.code], "log_probs": [-0.1]}
+        for row in (examples[0], examples[len(examples) // 2])
+    ]
+    write_predictions(tmp_path / "old.jsonl", header, rows)
+    return tmp_path / "old.jsonl"
+
+
+def test_a_file_is_scored_whatever_else_its_config_lacks(stored, capsys):
+    assert main.main(["codefusion", "evaluate", f"--predictions={stored}"]) == 0
+    out = capsys.readouterr().out
+    scores = stored.with_suffix(".json")
+    assert f"predictions: {stored}\n" in out and f"scores: {scores}\n" in out
+    assert "longer than the model reads: 1" in out
+    found = json.loads(scores.read_text())
+    assert list(found["metrics"]) == ["exact_match"]
+    assert found["metrics"]["exact_match"]["top1"]["mean"] == 1.0
+
+
+def test_codebert_gives_its_embeddings_to_the_metric(tmp_path, monkeypatch, capsys):
+    rows = [Example(id="a", utterance="do", code="x"), Example("b", "do", "yy")]
+    python = types.SimpleNamespace(
+        name="conala",
+        language="python",
+        scheme="random",
+        content_hash="",
+        examples=lambda split: rows if split == "test" else [],
+        quarantined=lambda split: [],
+    )
+    loaded = []
+
+    def load(folder):
+        loaded.append(folder)
+        return lambda text: [[1.0, 0.0] if c == "x" else [0.0, 1.0] for c in text]
+
+    fake = types.SimpleNamespace(load=load)
+    monkeypatch.setattr(evaluation, "codebert", fake, raising=False)
+    monkeypatch.setattr(assemble, "dataset", lambda config: python)
+    saved = {"data": DATA, "evaluation": {"metrics": ["codebert_score"]}}
+    header = HEADER | {"dataset": "conala", "scheme": "random", "config": saved}
+    rows_written = [
+        {"id": key, "candidates": ["xx"], "log_probs": [-1.0]} for key in "ab"
+    ]
+    path = tmp_path / "p.jsonl"
+    write_predictions(path, header, rows_written)
+    for flag, lacking in (([], True), (["--codebert=some/folder"], False)):
+        words = ["codefusion", "evaluate", f"--predictions={path}", *flag]
+        assert main.main(words) == 0
+        found = json.loads(pathlib.Path(tmp_path, "p.json").read_text())
+        assert ("codebert_score" in found["unavailable"]) == lacking
+    assert loaded == ["some/folder"]
+    assert found["metrics"]["codebert_score"]["top1"]["mean"] == 0.5
+    assert "codebert_score" in capsys.readouterr().out
