@@ -27,9 +27,10 @@ import numpy as np
 
 from codefusion import diffusion, models, types
 from codefusion.commands import allocator
+from codefusion.models import denoiser
 from codefusion.training import objectives, optimizers, step
 
-TIME_WIDTH = 128
+TIME_WIDTH = denoiser.TIME_WIDTH
 
 
 class Shape(NamedTuple):

@@ -39,7 +39,6 @@ RUNS = {
         "data.target_length": 28,
     },
     "token_head": {"model.head": {"name": "token"}},
-    "span_copy": {"model.head": {"name": "span_copy"}},
     "uniform_times": {"diffusion.times.power": 1.0},
     "no_self_conditioning": {
         "model.self_conditioning": False,

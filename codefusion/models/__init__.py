@@ -5,9 +5,9 @@
 
 from codefusion.models.codefusion import CodeFusion, Context
 from codefusion.models.decoder import CopyHead, TokenHead
-from codefusion.models.span_copy import SpanCopyHead
+from codefusion.models.pretrained import load_encoder
 
 MODELS = {"codefusion": CodeFusion}
-HEADS = {"token": TokenHead, "copy": CopyHead, "span_copy": SpanCopyHead}
+HEADS = {"token": TokenHead, "copy": CopyHead}
 
-__all__ = ["HEADS", "MODELS", "CodeFusion", "Context"]
+__all__ = ["HEADS", "MODELS", "CodeFusion", "Context", "load_encoder"]

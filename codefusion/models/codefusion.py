@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -45,7 +46,10 @@ class CodeFusion(nn.Module):
       alignment_rounds: of cross-attention along the diagonal, see `alignment`.
       dropout: rate after every sublayer.
       dtype: of the matmuls; parameters are float32.
-      scan_layers, remat: see `layers.Stack`.
+      scan_layers: of denoiser and decoder, see `layers.Stack`; the encoder keeps the
+        names that `pretrained` loads.
+      remat: recompute the activations of every layer, of the encoder too, in the
+        backward pass.
     """
 
     vocab_size: int
@@ -74,7 +78,6 @@ class CodeFusion(nn.Module):
         common = dict(**heads, mlp_width=self.mlp_width, dropout=self.dropout)
         stack = dict(
             **common,
-            max_length=self.max_target_length,
             alignment_rounds=self.alignment_rounds,
             scan_layers=self.scan_layers,
             remat=self.remat,
@@ -86,26 +89,26 @@ class CodeFusion(nn.Module):
         )
         self._set_up_source(common)
         self.denoiser_context = layers.ContextProjection(
-            self.denoiser_layers, **heads, dtype=self.dtype
+            num_layers=self.denoiser_layers, **heads, dtype=self.dtype
         )
         self.decoder_context = layers.ContextProjection(
-            self.decoder_layers, **heads, dtype=self.dtype
+            num_layers=self.decoder_layers, **heads, dtype=self.dtype
         )
         self.denoiser = denoiser.Denoiser(
-            self.width,
-            self.embedding_width,
-            dict(**stack, num_layers=self.denoiser_layers),
-            self.max_target_length,
-            self.self_conditioning,
-            self.dtype,
+            width=self.width,
+            embedding_width=self.embedding_width,
+            stack=dict(**stack, num_layers=self.denoiser_layers),
+            max_length=self.max_target_length,
+            self_conditioning=self.self_conditioning,
+            dtype=self.dtype,
         )
         self.decoder = decoder.Decoder(
-            self.width,
-            dict(**stack, num_layers=self.decoder_layers),
-            self.max_target_length,
-            self.dtype,
+            width=self.width,
+            stack=dict(**stack, num_layers=self.decoder_layers),
+            max_length=self.max_target_length,
+            dtype=self.dtype,
         )
-        self.token_head = self.head(self.vocab_size, self.dtype)
+        self.token_head = self.head(vocab_size=self.vocab_size, dtype=self.dtype)
         self.to_embedding = layers.Dense(self.embedding_width, dtype=self.dtype)
 
     def _set_up_source(self, common):
@@ -113,11 +116,12 @@ class CodeFusion(nn.Module):
             "null_context", nn.initializers.normal(1.0), (self.width,)
         )
         self.encoder = encoder.Encoder(
-            self.vocab_size,
-            self.width,
-            self.encoder_layers,
+            vocab_size=self.vocab_size,
+            width=self.width,
+            num_layers=self.encoder_layers,
             **common,
             dtype=self.dtype,
+            remat=self.remat,
         )
         if self.share_embedding:
             self.from_embedding = layers.Dense(self.width, dtype=self.dtype)
@@ -129,7 +133,17 @@ class CodeFusion(nn.Module):
             )
 
     def __call__(self, source, source_mask, target):
-        """Runs every part once, for initialisation; returns log-probabilities."""
+        """Runs every part once, for initialisation; x0 is denoised at time 0.
+
+        Args:
+          source: int32[B, S].
+          source_mask: bool[B, S].
+          target: int32[B, L].
+
+        Returns:
+          (decoded, log-probabilities): `read_embedding` float32[B, L, E] and
+          float32[B, L, V] of `decode`.
+        """
         x0 = self.embed(target)
         context = self.encode(source, source_mask)
         x0_hat = self.denoise(x0, jnp.zeros(len(x0)), jnp.zeros_like(x0), context)
@@ -137,7 +151,12 @@ class CodeFusion(nn.Module):
         return self.read_embedding(hidden), log_probs
 
     def embed(self, target):
-        """Returns x0: token embeddings at unit RMS, float32[B, L, E]."""
+        """Returns x0: token embeddings at unit RMS, float32[B, L, E].
+
+        Args:
+          target: int32[B, L].
+        """
+        chex.assert_rank(target, 2)
         return layers.rms_normalize(jnp.take(self.embedding, target, axis=0))
 
     def embedding_table(self):
@@ -158,6 +177,8 @@ class CodeFusion(nn.Module):
             float32[B, S, D], for unsupervised generation; None for none.
           deterministic: False draws dropout from the "dropout" stream.
         """
+        chex.assert_rank(source, 2)
+        chex.assert_equal_shape([source, source_mask])
         hidden = self.encoder(
             source,
             source_mask,
@@ -167,20 +188,22 @@ class CodeFusion(nn.Module):
         mask = copyable = source_mask
         if noise is not None:
             rows, draw = noise
+            chex.assert_shape([rows, draw], [(len(source),), hidden.shape])
             hidden = jnp.where(rows[:, None, None], draw.astype(self.dtype), hidden)
             mask = mask | rows[:, None]
             copyable = copyable & ~rows[:, None]
         if dropped is not None:
+            chex.assert_shape(dropped, (len(source),))
             null = self.null_context[None, None].astype(self.dtype)
             hidden = jnp.where(dropped[:, None, None], null, hidden)
             copyable = copyable & ~dropped[:, None]
         return Context(
-            hidden,
-            self.denoiser_context(hidden),
-            self.decoder_context(hidden),
-            mask,
-            copyable,
-            source,
+            hidden=hidden,
+            denoiser=self.denoiser_context(hidden),
+            decoder=self.decoder_context(hidden),
+            mask=mask,
+            copyable=copyable,
+            source=source,
         )
 
     def _source_offset(self, source):
@@ -189,16 +212,11 @@ class CodeFusion(nn.Module):
         if self.share_embedding:
             offset = self.from_embedding(self.embed(source))
         if self.source_positions:
-            offset = offset + self._position_offset(source.shape[1])
-        return offset
-
-    def _position_offset(self, length):
-        if length > self.max_source_length:
-            raise ValueError(
-                f"A source of {length} positions is longer than data.source_length "
-                f"{self.max_source_length} that the model was built for."
+            positions = layers.first_positions(
+                self.positions, source.shape[1], kind="source"
             )
-        return self.positions[None, :length].astype(self.dtype)
+            offset = offset + positions.astype(self.dtype)
+        return offset
 
     def denoise(self, xt, t, estimate, context, *, deterministic=True):
         """Returns x0_hat, float32[B, L, E].
@@ -210,24 +228,43 @@ class CodeFusion(nn.Module):
           context: from `encode`.
           deterministic: False draws dropout from the "dropout" stream.
         """
+        self._check_embeddings(xt, context)
+        chex.assert_equal_shape([xt, estimate])
+        chex.assert_shape(t, (len(xt),))
         return self.denoiser(
             xt,
             t,
-            estimate,
-            context.denoiser,
-            context.mask,
+            estimate=estimate,
+            key_values=context.denoiser,
+            source_mask=context.mask,
             deterministic=deterministic,
         )
 
     def decode(self, x0_hat, context, *, deterministic=True):
-        """Returns hidden [B, L, D] and token log-probabilities float32[B, L, V]."""
+        """Returns hidden [B, L, D] and token log-probabilities float32[B, L, V].
+
+        Args:
+          x0_hat: clean embeddings, float32[B, L, E].
+          context: from `encode`.
+          deterministic: False draws dropout from the "dropout" stream.
+        """
+        self._check_embeddings(x0_hat, context)
         hidden = self.decoder(
-            x0_hat, context.decoder, context.mask, deterministic=deterministic
+            x0_hat,
+            key_values=context.decoder,
+            source_mask=context.mask,
+            deterministic=deterministic,
         )
         log_probs = self.token_head(
-            hidden, context.hidden, context.copyable, context.source
+            hidden,
+            context=context.hidden,
+            copyable=context.copyable,
+            source=context.source,
         )
         return hidden, log_probs
+
+    def _check_embeddings(self, x, context):
+        chex.assert_shape(x, (len(context.mask), None, self.embedding_width))
 
     def read_embedding(self, hidden):
         """Returns the decoder's output in embedding space, D_s; float32[B, L, E]."""

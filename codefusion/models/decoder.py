@@ -10,7 +10,12 @@ from codefusion.models import denoiser, layers
 
 
 class Decoder(nn.Module):
-    """The same block as the denoiser's, without time."""
+    """The same block as the denoiser's, without time.
+
+    Attributes:
+      stack: fields of `layers.Stack` beside max_length and dtype.
+      max_length: the longest L.
+    """
 
     width: int
     stack: dict
@@ -30,10 +35,11 @@ class Decoder(nn.Module):
         x = layers.Dense(self.width, dtype=self.dtype, name="in")(
             x0_hat.astype(self.dtype)
         )
-        x = x + denoiser.target_positions(self, x0_hat.shape[1], self.max_length)
-        return layers.Stack(**self.stack, dtype=self.dtype, name="stack")(
-            x, key_values, source_mask, deterministic=deterministic
+        x = x + denoiser.target_positions(self, x0_hat.shape[1])
+        stack = layers.Stack(
+            **self.stack, max_length=self.max_length, dtype=self.dtype, name="stack"
         )
+        return stack(x, key_values, source_mask, deterministic=deterministic)
 
 
 class TokenHead(nn.Module):

@@ -5,9 +5,16 @@ import jax.numpy as jnp
 
 from codefusion.models import layers
 
+TIME_WIDTH = 128  # of the sinusoidal features of a time
+
 
 class Denoiser(nn.Module):
-    """Predicts x0 from xt with full attention over all positions."""
+    """Predicts x0 from xt with full attention over all positions.
+
+    Attributes:
+      stack: fields of `layers.Stack` beside max_length and dtype.
+      max_length: the longest L.
+    """
 
     width: int
     embedding_width: int
@@ -33,24 +40,20 @@ class Denoiser(nn.Module):
             return layers.Dense(features, dtype=self.dtype, name=name)(y)
 
         inputs = jnp.concatenate([xt, estimate], -1) if self.self_conditioning else xt
-        hidden = nn.silu(dense(self.width, "time_in", layers.time_features(t, 128)))
+        features = layers.time_features(t, TIME_WIDTH)
+        hidden = nn.silu(dense(self.width, "time_in", features))
         hidden = dense(self.width, "time_out", hidden)
         x = dense(self.width, "in", inputs.astype(self.dtype)) + hidden[:, None]
-        x = x + target_positions(self, xt.shape[1], self.max_length)
-        x = layers.Stack(**self.stack, dtype=self.dtype, name="stack")(
-            x, key_values, source_mask, deterministic=deterministic
+        x = x + target_positions(self, xt.shape[1])
+        stack = layers.Stack(
+            **self.stack, max_length=self.max_length, dtype=self.dtype, name="stack"
         )
+        x = stack(x, key_values, source_mask, deterministic=deterministic)
         return dense(self.embedding_width, "out", x).astype(jnp.float32)
 
 
-def target_positions(module, length, max_length):
-    """Returns learned absolute positions of a target, [1, length, D]."""
-    table = module.param(
-        "positions", nn.initializers.normal(0.02), (max_length, module.width)
-    )
-    if length > max_length:
-        raise ValueError(
-            f"A target of {length} positions is longer than data.target_length "
-            f"{max_length} that the model was built for."
-        )
-    return table[None, :length].astype(module.dtype)
+def target_positions(module, length):
+    """Returns learned absolute positions of a module's target, [1, length, D]."""
+    shape = module.max_length, module.width
+    table = module.param("positions", nn.initializers.normal(0.02), shape)
+    return layers.first_positions(table, length, kind="target").astype(module.dtype)

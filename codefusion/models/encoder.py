@@ -38,7 +38,14 @@ class EncoderLayer(nn.Module):
 
     @nn.compact
     def __call__(self, x, bias, source_mask, deterministic):
-        """Returns [B, S, D] from x [B, S, D] and bias [N, S, S]."""
+        """Returns the residual stream after the layer, [B, S, D].
+
+        Args:
+          x: [B, S, D].
+          bias: of the relative positions, float32[N, S, S].
+          source_mask: True on real tokens, bool[B, S].
+          deterministic: False draws dropout from the "dropout" stream.
+        """
         width, inner = x.shape[-1], self.num_heads * self.head_width
         drop = nn.Dropout(self.dropout, deterministic=deterministic)
 
@@ -69,7 +76,12 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Source tokens to context."""
+    """Source tokens to context.
+
+    Attributes:
+      num_buckets, max_distance: see `position_buckets`.
+      remat: recompute a layer's activations in the backward pass.
+    """
 
     vocab_size: int
     width: int
@@ -81,6 +93,7 @@ class Encoder(nn.Module):
     dtype: jnp.dtype = jnp.float32
     num_buckets: int = 32
     max_distance: int = 128
+    remat: bool = False
 
     @nn.compact
     def __call__(self, source, source_mask, *, offset=0.0, deterministic=True):
@@ -101,15 +114,19 @@ class Encoder(nn.Module):
         )
         x = drop(jnp.take(table, source, axis=0).astype(self.dtype) + offset)
         bias = self._position_bias(source.shape[1])
+        new = (
+            nn.remat(EncoderLayer, static_argnums=(4,)) if self.remat else EncoderLayer
+        )
         for i in range(self.num_layers):
-            x = EncoderLayer(
-                self.num_heads,
-                self.head_width,
-                self.mlp_width,
-                self.dropout,
-                self.dtype,
+            layer = new(
+                num_heads=self.num_heads,
+                head_width=self.head_width,
+                mlp_width=self.mlp_width,
+                dropout=self.dropout,
+                dtype=self.dtype,
                 name=f"layer_{i}",
-            )(x, bias, source_mask, deterministic)
+            )
+            x = layer(x, bias, source_mask, deterministic)
         return drop(layers.RMSNorm(self.dtype, name="norm")(x))
 
     def _position_bias(self, length):

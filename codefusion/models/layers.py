@@ -110,6 +110,22 @@ def rotate(x, *, base=10_000.0):
     return jnp.concatenate(halves, axis=-1).astype(x.dtype)
 
 
+def first_positions(table, length, *, kind):
+    """Returns learned absolute positions, float32[1, length, D].
+
+    Args:
+      table: the positions that there are, float32[max_length, D].
+      length: how many positions are wanted.
+      kind: "source" or "target", whose length in the config the table has.
+    """
+    if length > len(table):
+        raise ValueError(
+            f"A {kind} of {length} positions is longer than data.{kind}_length "
+            f"{len(table)} that the model was built for."
+        )
+    return table[None, :length]
+
+
 def time_features(t, width, *, max_period=10_000.0):
     """Returns sinusoidal features of 1000 t, float32[B, width]."""
     frequency = jnp.exp(
@@ -225,7 +241,14 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x, key_value, source_mask, deterministic):
-        """Returns the residual stream after the layer, [B, L, D]."""
+        """Returns the residual stream after the layer, [B, L, D].
+
+        Args:
+          x: [B, L, D].
+          key_value: of this layer, [2, B, S, N, H].
+          source_mask: bool[B, S].
+          deterministic: False draws dropout from the "dropout" stream.
+        """
         heads = dict(num_heads=self.num_heads, head_width=self.head_width)
 
         def add(x, name, layer, *args):

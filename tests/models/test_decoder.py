@@ -16,7 +16,6 @@ SOURCE = jnp.array([[20, 21, 22, 23], [24, 25, 0, 0], [26, 27, 28, 29]])
 # The last row's context is dropped: nothing may be copied.
 COPYABLE = jnp.array([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0]], bool)
 every_head = pytest.mark.parametrize("name", sorted(models.HEADS))
-copying_heads = pytest.mark.parametrize("name", ["copy", "span_copy"])
 
 
 def normal(seed, *shape):
@@ -59,28 +58,17 @@ def probabilities(params):
 
 def gate(bias):
     """Returns parameters of a gate that is the same everywhere."""
-    width = {"copy": D, "span_copy": 2 * D}
-    return lambda name: {
-        "kernel": jnp.zeros((width[name], 1)),
-        "bias": jnp.full(1, bias),
-    }
+    return {"kernel": jnp.zeros((D, 1)), "bias": jnp.full(1, bias)}
 
 
-@pytest.mark.parametrize("name", ["token", "copy"])
+@every_head
 def test_probabilities_sum_to_one(probabilities, name):
     total = probabilities(name).sum(-1)
     chex.assert_trees_all_close(total, jnp.ones((B, L)), atol=1e-5)
 
 
-def test_a_pointer_that_leaves_the_source_takes_its_mass_along(probabilities):
-    total = probabilities("span_copy").sum(-1)
-    assert jnp.all(total <= 1 + 1e-5) and jnp.all(total > 0.1)
-    chex.assert_trees_all_close(total[2], jnp.ones(L), atol=1e-5)
-
-
-@copying_heads
-def test_source_tokens_have_mass_and_all_others_none(probabilities, name):
-    probs = probabilities(name)
+def test_source_tokens_have_mass_and_all_others_none(probabilities):
+    probs = probabilities("copy")
     copied = jnp.take_along_axis(probs, SOURCE[:, None], axis=-1)
     assert jnp.all(copied[0] > 1e-3) and jnp.all(copied[1, :, :2] > 1e-3)
     absent = jnp.arange(1, V)
@@ -96,18 +84,14 @@ def test_nothing_is_copied_from_a_dropped_context(probabilities, name):
     chex.assert_trees_all_close(probs[2, :, 0], jnp.ones(L), atol=1e-5)
 
 
-@copying_heads
-def test_tokens_that_may_not_be_copied_are_not(probabilities, name):
+def test_tokens_that_may_not_be_copied_are_not(probabilities):
     swapped = SOURCE.at[1, 2:].set(jnp.array([7, 8]))
-    before, after = probabilities(name), probabilities(name, source=swapped)
+    before, after = probabilities("copy"), probabilities("copy", source=swapped)
     chex.assert_trees_all_close(before, after, atol=1e-7)
 
 
-@copying_heads
-def test_an_open_gate_reads_the_vocabulary_and_a_shut_one_the_source(
-    probabilities, name
-):
-    read, copied = (probabilities(name, gate=gate(b)(name))[0] for b in (60.0, -60.0))
+def test_an_open_gate_reads_the_vocabulary_and_a_shut_one_the_source(probabilities):
+    read, copied = (probabilities("copy", gate=gate(b))[0] for b in (60.0, -60.0))
     chex.assert_trees_all_close(read[:, 0], jnp.ones(L), atol=1e-5)
     assert jnp.max(copied[:, :20]) < 1e-6
 
@@ -132,7 +116,7 @@ def test_the_gradient_of_a_head_is_finite_even_where_nothing_can_be_copied(
     chex.assert_tree_all_finite(jax.jit(jax.grad(loss, (0, 1)))(params[name], HIDDEN))
 
 
-@pytest.mark.parametrize("name", ["token", "copy"])
+@every_head
 def test_half_precision_does_not_round_what_a_softmax_reads(drawn, name):
     """With inputs and matrices that bfloat16 holds, its head is the float32 one."""
     inputs = [x.astype(jnp.bfloat16).astype(jnp.float32) for x in (HIDDEN, CONTEXT)]
@@ -153,7 +137,7 @@ def test_half_precision_does_not_round_what_a_softmax_reads(drawn, name):
     chex.assert_trees_all_close(half, full, atol=1e-5)
 
 
-STACK = dict(num_layers=1, num_heads=2, head_width=4, mlp_width=16, max_length=L)
+STACK = dict(num_layers=1, num_heads=2, head_width=4, mlp_width=16)
 STACK |= dict(alignment_rounds=2)
 
 

@@ -9,7 +9,7 @@ import pytest
 from codefusion.models import denoiser
 
 B, L, S, E, N, H = 2, 5, 4, 6, 2, 4
-STACK = dict(num_layers=2, num_heads=N, head_width=H, mlp_width=16, max_length=7)
+STACK = dict(num_layers=2, num_heads=N, head_width=H, mlp_width=16)
 STACK |= dict(alignment_rounds=2)
 MODULE = denoiser.Denoiser(width=12, embedding_width=E, stack=STACK, max_length=7)
 

@@ -82,6 +82,22 @@ def test_a_source_without_any_token_gives_finite_numbers(variables):
     chex.assert_tree_all_finite(encode(variables, SOURCE, jnp.zeros_like(MASK)))
 
 
+def test_remat_recomputes_layers_and_changes_neither_values_nor_gradients(variables):
+    def value_and_gradient(*, remat):
+        module = MODULE.clone(remat=remat)
+
+        def loss(variables):
+            return jnp.sum(jnp.sin(module.apply(variables, SOURCE, MASK)))
+
+        run = jax.value_and_grad(loss)
+        return jax.jit(run)(variables), str(jax.make_jaxpr(run)(variables))
+
+    plain, program = value_and_gradient(remat=False)
+    remat, recomputing = value_and_gradient(remat=True)
+    chex.assert_trees_all_close(plain, remat, rtol=1e-4, atol=1e-5)
+    assert "remat" not in program and recomputing.count("remat") >= MODULE.num_layers
+
+
 def test_half_precision_is_near_single_precision(variables):
     half = MODULE.clone(dtype=jnp.bfloat16).apply(variables, SOURCE, MASK)
     assert half.dtype == jnp.bfloat16
