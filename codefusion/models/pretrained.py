@@ -6,6 +6,11 @@ The encoder has T5's form (`encoder.py`), so the encoder of CodeT5-small (Wang e
 
 T5 stores a matrix as [out, in] and flax as [in, out], so matrices are transposed; the
 embedding and the position bias are tables of rows in both.
+
+A row of the embedding is the token that the checkpoint's tokenizer gave that number.
+Under another tokenizer, such as one trained by `data.tokenizer`, the same number is
+another token, and the loaded rows would mean nothing though every shape fits. The
+layers read vectors and not numbers, so they may be loaded without the table.
 """
 
 import pathlib
@@ -23,6 +28,7 @@ _EMBEDDING_NAMES = (
     "encoder.embed_tokens.weight",
     "decoder.embed_tokens.weight",
 )
+_EMBEDDING = ("embedding",)
 _TIED_HEAD = "lm_head.weight"
 _POSITION_BIAS = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
 _ONCE = {
@@ -47,17 +53,20 @@ _FORM = {
 }
 
 
-def load_encoder(path, params):
+def load_encoder(path, params, *, embedding: bool):
     """Returns the parameters with the encoder's replaced by those of a T5 checkpoint.
 
     Args:
       path: a safetensors file, or a folder that holds one or more; a `config.json` in
         the folder must describe T5's form.
       params: the parameter tree of `CodeFusion`; it is not changed.
+      embedding: True loads the token embedding too, and is right only where source ids
+        are those of the checkpoint's own tokenizer; False leaves the table of `params`
+        as it is, of any vocabulary, and reads none from the file.
 
     Returns:
-      A new tree of the same shapes and dtypes; parts other than the encoder are the
-      same arrays as in `params`.
+      A new tree of the same shapes and dtypes; what is not loaded is the same
+      array as in `params`.
 
     Raises:
       ValueError: in one line, what in the files does not fit.
@@ -65,8 +74,9 @@ def load_encoder(path, params):
     path = pathlib.Path(path)
     tensors = _index(path)
     expected = traverse_util.flatten_dict(params["encoder"])
-    names = {key: _tensor_name(key) for key in expected}
-    names[("embedding",)] = _embedding_name(path, tensors)
+    names = {key: _tensor_name(key) for key in expected if key != _EMBEDDING}
+    if embedding:
+        names[_EMBEDDING] = _embedding_name(path, tensors)
     _check_names(path, tensors, set(names.values()))
     _check_shapes(path, tensors, names, expected)
     loaded = {
@@ -75,7 +85,7 @@ def load_encoder(path, params):
         )
         for key, name in names.items()
     }
-    return {**params, "encoder": traverse_util.unflatten_dict(loaded)}
+    return {**params, "encoder": traverse_util.unflatten_dict({**expected, **loaded})}
 
 
 def _tensor_name(key):
@@ -175,6 +185,6 @@ def _check_shapes(path, tensors, names, expected):
     if wrong:
         raise ValueError(
             f"{path}: {weight_files.listed(wrong, '; ')}. Set the sizes in the model "
-            "section of the config, and the tokenizer's vocabulary, to those of the "
-            "checkpoint."
+            "section of the config to those of the checkpoint; with a vocabulary other "
+            "than that of its tokenizer, load with embedding=False."
         )
