@@ -20,6 +20,18 @@ import jax.numpy as jnp
 from codefusion.diffusion import schedules
 
 
+def noise_between(x0, xt, a, sigma):
+    """Returns the noise that takes x0 to xt at given rates, float32[B, L, E].
+
+    Args:
+      x0: clean embeddings, float32[B, L, E].
+      xt: noised embeddings, float32[B, L, E].
+      a: scaled signal rate of eq. (1), float32[B, 1, 1], or a scalar.
+      sigma: noise rate, of a's shape.
+    """
+    return (xt - a * x0) / sigma
+
+
 @dataclasses.dataclass(frozen=True)
 class GaussianProcess:
     """A schedule and an embedding scale.
@@ -40,8 +52,21 @@ class GaussianProcess:
             )
 
     def rates(self, t):
-        """Returns (a(t), sigma(t)), float32 of t's shape."""
+        """Returns (a(t), sigma(t)), float32 of t's shape.
+
+        Args:
+          t: diffusion time, float32 of any shape.
+        """
         return self.embedding_scale * self.schedule.alpha(t), self.schedule.sigma(t)
+
+    def half_log_snr(self, t):
+        """Returns log(a(t) / sigma(t)), float32 of t's shape.
+
+        Args:
+          t: diffusion time, float32 of any shape.
+        """
+        a, sigma = self.rates(t)
+        return jnp.log(a / sigma)
 
     def add_noise(self, x0, t, *, noise):
         """Returns a draw from q(xt | x0), eq. (1).
@@ -54,42 +79,108 @@ class GaussianProcess:
         Returns:
           Noised embeddings, float32[B, L, E].
         """
-        chex.assert_rank([x0, t], [3, 1])
-        chex.assert_equal_shape([x0, noise])
-        a, sigma = self.rates(t[:, None, None])
+        a, sigma = self._rates_for(t, x0, noise)
         return a * x0 + sigma * noise
 
     def network_input(self, xt, t):
-        """Returns xt scaled to unit variance, eq. (3); float32[B, L, E]."""
-        a, sigma = self.rates(t[:, None, None])
+        """Returns xt scaled to unit variance, eq. (3).
+
+        Args:
+          xt: noised embeddings, float32[B, L, E].
+          t: diffusion time, float32[B].
+
+        Returns:
+          What the network sees, float32[B, L, E].
+        """
+        a, sigma = self._rates_for(t, xt)
         return xt / jnp.sqrt(jnp.square(a) + jnp.square(sigma))
 
     def noise_from_x0(self, xt, x0, t):
-        """Returns the noise that takes x0 to xt, float32[B, L, E]."""
-        a, sigma = self.rates(t[:, None, None])
-        return (xt - a * x0) / sigma
+        """Returns the noise that takes x0 to xt.
+
+        Args:
+          xt: noised embeddings, float32[B, L, E].
+          x0: clean embeddings, float32[B, L, E].
+          t: diffusion time, float32[B].
+
+        Returns:
+          float32[B, L, E].
+        """
+        return noise_between(x0, xt, *self._rates_for(t, xt, x0))
 
     def x0_from_noise(self, xt, noise, t):
-        """Returns the x0 from which noise leads to xt, float32[B, L, E]."""
-        a, sigma = self.rates(t[:, None, None])
+        """Returns the x0 from which noise leads to xt.
+
+        Args:
+          xt: noised embeddings, float32[B, L, E].
+          noise: the noise in them, float32[B, L, E].
+          t: diffusion time, float32[B].
+
+        Returns:
+          float32[B, L, E].
+        """
+        a, sigma = self._rates_for(t, xt, noise)
         return (xt - sigma * noise) / a
 
     def score_from_x0(self, xt, x0, t):
-        """Returns the score of q(xt | x0), float32[B, L, E]."""
-        _, sigma = self.rates(t[:, None, None])
+        """Returns the score of q(xt | x0).
+
+        Args:
+          xt: noised embeddings, float32[B, L, E].
+          x0: clean embeddings, float32[B, L, E].
+          t: diffusion time, float32[B].
+
+        Returns:
+          float32[B, L, E].
+        """
+        _, sigma = self._rates_for(t, xt, x0)
         return -self.noise_from_x0(xt, x0, t) / sigma
 
     def x0_from_score(self, xt, score, t):
-        """Returns x0 by Tweedie's formula, float32[B, L, E]."""
-        _, sigma = self.rates(t[:, None, None])
+        """Returns x0 by Tweedie's formula.
+
+        Args:
+          xt: noised embeddings, float32[B, L, E].
+          score: of q(xt | x0), float32[B, L, E].
+          t: diffusion time, float32[B].
+
+        Returns:
+          float32[B, L, E].
+        """
+        _, sigma = self._rates_for(t, xt, score)
         return self.x0_from_noise(xt, -sigma * score, t)
 
     def velocity_from_x0(self, xt, x0, t):
-        """Returns a noise - sigma x0, float32[B, L, E]."""
-        a, sigma = self.rates(t[:, None, None])
+        """Returns the velocity, a noise - sigma x0.
+
+        Args:
+          xt: noised embeddings, float32[B, L, E].
+          x0: clean embeddings, float32[B, L, E].
+          t: diffusion time, float32[B].
+
+        Returns:
+          float32[B, L, E].
+        """
+        a, sigma = self._rates_for(t, xt, x0)
         return a * self.noise_from_x0(xt, x0, t) - sigma * x0
 
     def x0_from_velocity(self, xt, velocity, t):
-        """Returns x0 = (a xt - sigma velocity) / (a^2 + sigma^2), float32[B, L, E]."""
-        a, sigma = self.rates(t[:, None, None])
+        """Returns x0 = (a xt - sigma velocity) / (a^2 + sigma^2).
+
+        Args:
+          xt: noised embeddings, float32[B, L, E].
+          velocity: a noise - sigma x0, float32[B, L, E].
+          t: diffusion time, float32[B].
+
+        Returns:
+          float32[B, L, E].
+        """
+        a, sigma = self._rates_for(t, xt, velocity)
         return (a * xt - sigma * velocity) / (jnp.square(a) + jnp.square(sigma))
+
+    def _rates_for(self, t, *embeddings):
+        """Returns the rates at t, float32[B, 1, 1], of embeddings that are checked."""
+        chex.assert_rank(embeddings, 3)
+        chex.assert_equal_shape(embeddings)
+        chex.assert_shape(t, embeddings[0].shape[:1])
+        return self.rates(t[:, None, None])

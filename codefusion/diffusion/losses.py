@@ -3,6 +3,8 @@
     paper:  |noise_hat - noise|^2 + |D_s - L(y)|^2 - log p(y | D_s)              (4)
     tokens: w |x0_hat - x0|^2 - log p(y | D(x0_hat))                             (5)
 
+Eq. (4) is the loss of CodeFusion (Singh et al. 2023). Eq. (5) is our own; it compares
+x0 itself, as Diffusion-LM does (Li et al. 2022).
 Every term is a mean over positions: code tokens and the eos count 1 and padding counts
 `padding_weight`, since the length of a program is learned through its padding.
 """
@@ -10,6 +12,7 @@ Every term is a mean over positions: code tokens and the eos count 1 and padding
 import dataclasses
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -37,7 +40,7 @@ class Prediction(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class PaperLoss:
-    """Eq. (4) with squared norms averaged over dimensions.
+    """Eq. (4), Singh et al. 2023, with squared norms averaged over dimensions.
 
     Attributes:
       noise_weight, decoder_weight, token_weight: of the three terms; 1 as printed.
@@ -50,8 +53,15 @@ class PaperLoss:
     padding_weight: float = 1.0
 
     def __call__(self, prediction):
-        """Returns the loss, float32[], and its parts by name."""
-        p = prediction
+        """Returns the loss and its parts.
+
+        Args:
+          prediction: a `Prediction`.
+
+        Returns:
+          (loss float32[], parts: dict of name -> float32[]).
+        """
+        p = _checked(prediction)
         weight = position_weights(p.target_mask, self.padding_weight)
         parts = {
             "noise_mse": squared_error(p.noise_hat, p.noise, weight),
@@ -79,8 +89,15 @@ class TokenLoss:
     padding_weight: float = 0.2
 
     def __call__(self, prediction):
-        """Returns the loss, float32[], and its parts by name."""
-        p = prediction
+        """Returns the loss and its parts.
+
+        Args:
+          prediction: a `Prediction`.
+
+        Returns:
+          (loss float32[], parts: dict of name -> float32[]).
+        """
+        p = _checked(prediction)
         weight = position_weights(p.target_mask, self.padding_weight)
         parts = {
             "x0_mse": squared_error(p.x0_hat, p.x0, weight),
@@ -90,20 +107,46 @@ class TokenLoss:
 
 
 def position_weights(target_mask, padding_weight):
-    """Returns weights that sum to 1, float32[B, L]."""
+    """Returns weights that sum to 1, float32[B, L].
+
+    Args:
+      target_mask: True on code and eos, bool[B, L].
+      padding_weight: of a position where it is False, before scaling, float.
+    """
     weight = jnp.where(target_mask, 1.0, padding_weight)
     return weight / jnp.sum(weight)
 
 
 def squared_error(estimate, truth, weight):
-    """Returns the weighted squared error, a mean over dimensions; float32[]."""
+    """Returns the weighted squared error, a mean over dimensions; float32[].
+
+    Args:
+      estimate: float32[B, L, E].
+      truth: float32[B, L, E].
+      weight: of each position, float32[B, L].
+    """
     error = jnp.mean(jnp.square(estimate - truth), axis=-1)
     return jnp.sum(weight * error)
 
 
 def cross_entropy(log_probs, target, weight):
-    """Returns the weighted negative log-likelihood in nats, float32[]."""
+    """Returns the weighted negative log-likelihood in nats, float32[].
+
+    Args:
+      log_probs: token log-probabilities, float32[B, L, V].
+      target: the true tokens, int32[B, L].
+      weight: of each position, float32[B, L].
+    """
     # A comparison and a sum, because the gradient of a gather is a scatter.
     is_target = jax.nn.one_hot(target, log_probs.shape[-1], dtype=bool)
     picked = jnp.sum(jnp.where(is_target, log_probs, 0.0), axis=-1)
     return -jnp.sum(weight * picked)
+
+
+def _checked(prediction):
+    p = prediction
+    chex.assert_rank(p.x0, 3)
+    chex.assert_equal_shape([p.x0, p.x0_hat, p.noise, p.noise_hat, p.decoded])
+    chex.assert_shape([p.target, p.target_mask], p.x0.shape[:2])
+    chex.assert_shape(p.log_probs, (*p.x0.shape[:2], None))
+    return p

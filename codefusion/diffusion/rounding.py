@@ -1,11 +1,13 @@
 """From the last estimate of x0 to tokens, and what happens to it on the way.
 
-The paper reads tokens from a decoder. Two older ways serve its ablation: the nearest
-token embedding once at the end ("grounding") or at every step ("clamping", GENIE).
+CodeFusion reads tokens from a decoder (Singh et al. 2023). Two older ways serve its
+ablation: the nearest token embedding once at the end ("grounding"), or at every step
+("clamping", Li et al. 2022; so does GENIE, Lin et al. 2023).
 """
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -17,7 +19,12 @@ class DecoderRounding:
     reads_decoder = True
 
     def __call__(self, x0_hat, table):
-        """Returns x0_hat, float32[R, L, E]."""
+        """Returns x0_hat.
+
+        Args:
+          x0_hat: the estimate, float32[R, L, E].
+          table: token embeddings at unit RMS, float32[V, E]; not read.
+        """
         del table
         return x0_hat
 
@@ -34,7 +41,12 @@ class Clamping(Grounding):
     """Every estimate is moved to its nearest embeddings before the step is taken."""
 
     def __call__(self, x0_hat, table):
-        """Returns the nearest embeddings, float32[R, L, E]."""
+        """Returns the nearest embeddings, float32[R, L, E].
+
+        Args:
+          x0_hat: the estimate, float32[R, L, E].
+          table: token embeddings at unit RMS, float32[V, E].
+        """
         return table[jnp.argmax(nearest_log_probs(x0_hat, table), axis=-1)]
 
 
@@ -45,6 +57,8 @@ def nearest_log_probs(x0_hat, table):
       x0_hat: float32[R, L, E].
       table: token embeddings at unit RMS, float32[V, E].
     """
+    chex.assert_rank([x0_hat, table], [3, 2])
+    chex.assert_equal_shape_suffix([x0_hat, table], 1)
     product = jnp.einsum("rle,ve->rlv", x0_hat, table)
     length = 0.5 * jnp.sum(jnp.square(table), axis=-1)[None, None]
     return jax.nn.log_softmax(product - length, axis=-1)

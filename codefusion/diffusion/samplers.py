@@ -18,6 +18,7 @@ A step sees the process and the numbers it is handed, never the network.
 import dataclasses
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -53,10 +54,15 @@ class DDIM:
     spacing: str = "time"
 
     def __call__(self, process, step):
-        """Returns the state at time s, float32[R, L, E]."""
+        """Returns the state at time s, float32[R, L, E].
+
+        Args:
+          process: the forward process.
+          step: the `StepInputs`.
+        """
         a_t, sigma_t = process.rates(step.t)
         a_s, sigma_s = process.rates(step.s)
-        noise_hat = (step.xt - a_t * step.x0_hat) / sigma_t
+        noise_hat = gaussian.noise_between(step.x0_hat, step.xt, a_t, sigma_t)
         kept = jnp.square(a_t / a_s * sigma_s)
         tau = self.eta * sigma_s / sigma_t * jnp.sqrt(_not_negative(sigma_t**2 - kept))
         direction = jnp.sqrt(_not_negative(jnp.square(sigma_s) - jnp.square(tau)))
@@ -71,9 +77,17 @@ class DDPM:
     spacing: str = "time"
 
     def __call__(self, process, step):
-        """Returns the state at time s, float32[R, L, E]."""
+        """Returns the state at time s, float32[R, L, E].
+
+        Args:
+          process: the forward process.
+          step: the `StepInputs`.
+        """
         a_t, sigma_t = process.rates(step.t)
         a_s, sigma_s = process.rates(step.s)
+        # Not by way of DDIM at eta = 1, where the weight of xt is the root of a
+        # difference of near equals: in float32 6 % off in a cosine step from t = 1 to
+        # 1/2. Here it is a product.
         shrink = a_t / a_s
         added = _not_negative(jnp.square(sigma_t) - jnp.square(shrink * sigma_s))
         from_xt = shrink * jnp.square(sigma_s / sigma_t)
@@ -90,13 +104,17 @@ class DPMSolverPP:
     spacing: str = "log_snr"
 
     def __call__(self, process, step):
-        """Returns the state at time s, float32[R, L, E]."""
+        """Returns the state at time s, float32[R, L, E].
+
+        Args:
+          process: the forward process.
+          step: the `StepInputs`.
+        """
         a_s, sigma_s = process.rates(step.s)
         _, sigma_t = process.rates(step.t)
-        h = _half_log_snr(process, step.s) - _half_log_snr(process, step.t)
-        h_previous = _half_log_snr(process, step.t) - _half_log_snr(
-            process, step.previous
-        )
+        half_log_snr = process.half_log_snr
+        h = half_log_snr(step.s) - half_log_snr(step.t)
+        h_previous = half_log_snr(step.t) - half_log_snr(step.previous)
         has_previous = h_previous > 0
         weight = jnp.where(has_previous, h / jnp.where(has_previous, h_previous, 1), 0)
         d = step.x0_hat + 0.5 * weight * (step.x0_hat - step.x0_previous)
@@ -107,28 +125,29 @@ def _not_negative(x):
     return jnp.maximum(x, 0.0)
 
 
-def _half_log_snr(process, t):
-    a, sigma = process.rates(t)
-    return jnp.log(a / sigma)
-
-
 def time_grid(process, num_steps, spacing):
     """Returns the times a sampler visits, from 1 down to 0, float32[num_steps + 1].
 
     Args:
       process: the forward process.
       num_steps: how often the network is called; at least 1.
-      spacing: "time" (evenly spaced in t) or "log_snr" (evenly spaced in log-SNR).
+      spacing: a name in `SPACINGS`, what the times are evenly spaced in.
     """
     if num_steps < 1:
         raise ValueError(f"sampler.num_steps must be at least 1, got {num_steps}.")
-    if spacing not in ("time", "log_snr"):
+    if spacing not in SPACINGS:
         raise ValueError(
-            f"sampler.spacing is {spacing!r}; expected 'time' or 'log_snr'."
+            f"sampler.spacing is {spacing!r}; expected one of {sorted(SPACINGS)}."
         )
-    even = jnp.linspace(1.0, 0.0, num_steps + 1)
-    if spacing == "time":
-        return even
+    return SPACINGS[spacing](process, jnp.linspace(1.0, 0.0, num_steps + 1))
+
+
+def _even_in_time(process, even):
+    del process
+    return even
+
+
+def _even_in_log_snr(process, even):
     log_snr = process.schedule.log_snr
     wanted = log_snr(1.0) + (log_snr(0.0) - log_snr(1.0)) * (1.0 - even)
 
@@ -142,6 +161,9 @@ def time_grid(process, num_steps, spacing):
     bounds = jnp.zeros_like(even), jnp.ones_like(even)
     _, inner = jax.lax.fori_loop(0, 40, halve, bounds)
     return inner.at[0].set(1.0).at[-1].set(0.0)
+
+
+SPACINGS = {"time": _even_in_time, "log_snr": _even_in_log_snr}
 
 
 def sample(
@@ -165,6 +187,7 @@ def sample(
     Returns:
       x0_hat, float32[R, L, E], and all estimates, float32[num_steps, R, L, E].
     """
+    chex.assert_rank([x1, times], [3, 1])
     draw = draw_noise or (lambda index: jnp.zeros_like(x1))
 
     def body(carry, inputs):

@@ -91,3 +91,18 @@ def test_a_time_without_a_row_is_refused():
     process = processes()[0]
     with pytest.raises(AssertionError):
         process.add_noise(draw(0), jnp.array(0.5), noise=draw(1))
+
+
+@pytest.mark.parametrize("method", ["network_input", *sum(CONVERSIONS, ())])
+@pytest.mark.parametrize("fault", ["times", "rank", "other"])
+def test_shapes_that_would_broadcast_are_refused(method, fault):
+    process, x, t = processes()[0], draw(0), TIMES
+    arguments = [x] if method == "network_input" else [x, x]
+    if fault == "times":
+        t = t[:1]
+    elif fault == "rank":
+        arguments = [a[0] for a in arguments]
+    else:
+        arguments = [*arguments[:-1], x[:, :, None]]
+    with pytest.raises(AssertionError):
+        getattr(process, method)(*arguments, t)

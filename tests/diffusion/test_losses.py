@@ -128,3 +128,20 @@ def test_the_same_error_everywhere_is_its_square(error):
     p = p._replace(x0_hat=p.x0 + error)
     _, parts = losses.TokenLoss()(p)
     chex.assert_trees_all_close(parts["x0_mse"], jnp.float32(error**2), rtol=1e-4)
+
+
+@every_loss
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("noise_hat", lambda x: x[:1]),
+        ("decoded", lambda x: x[..., :1]),
+        ("log_probs", lambda x: x[:, :1]),
+        ("target", lambda x: x[:1]),
+        ("target_mask", lambda x: x[:, :1]),
+    ],
+)
+def test_parts_that_would_broadcast_are_refused(make, field, change):
+    p = prediction()
+    with pytest.raises(AssertionError):
+        make()(p._replace(**{field: change(getattr(p, field))}))

@@ -53,3 +53,8 @@ def test_an_embedding_with_a_little_noise_is_its_own_token():
     estimate = TABLE[tokens] + 0.1 * jax.random.normal(jax.random.key(2), (1, 4, 8))
     read = diffusion.nearest_log_probs(estimate, TABLE).argmax(-1)
     chex.assert_trees_all_equal(read, tokens)
+
+
+def test_embeddings_of_another_width_are_refused():
+    with pytest.raises(AssertionError):
+        diffusion.nearest_log_probs(ESTIMATE, TABLE[:, :1])

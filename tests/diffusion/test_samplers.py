@@ -17,10 +17,9 @@ SAMPLERS = {
     "ddim_ancestral": samplers.DDIM(eta=1.0),
     "dpm_solver_pp": samplers.DPMSolverPP(),
 }
-SPACINGS = ("time", "log_snr")
 MEAN, SPREAD = 0.7, 0.5
 every_sampler = pytest.mark.parametrize("name", sorted(SAMPLERS))
-every_spacing = pytest.mark.parametrize("spacing", SPACINGS)
+every_spacing = pytest.mark.parametrize("spacing", sorted(samplers.SPACINGS))
 every_schedule = pytest.mark.parametrize("schedule", sorted(diffusion.SCHEDULES))
 
 
@@ -235,5 +234,16 @@ def test_a_sampler_without_steps_is_refused():
 
 
 def test_an_unknown_spacing_is_refused():
-    with pytest.raises(ValueError, match=r"sampler\.spacing is 'even'"):
+    with pytest.raises(ValueError, match=r"sampler\.spacing is 'even'.*'log_snr'"):
         diffusion.time_grid(process_of(), 5, "even")
+
+
+def test_a_state_without_rows_of_its_own_is_refused():
+    with pytest.raises(AssertionError):
+        diffusion.sample(
+            samplers.DDIM(),
+            process_of(),
+            lambda xt, t, e: xt,
+            jnp.zeros((5, 8)),
+            jnp.linspace(1.0, 0.0, 3),
+        )
