@@ -119,10 +119,10 @@ class Generator:
         answers = []
         for batch in self.stream(
             utterances,
-            num_candidates=num_candidates,
             steps=steps,
             seed=seed,
             truncate=truncate,
+            num_candidates=num_candidates,
             guidance=guidance,
         ):
             answers += batch
@@ -130,30 +130,15 @@ class Generator:
                 progress(len(answers))
         return answers
 
-    def stream(
-        self,
-        utterances,
-        *,
-        num_candidates=None,
-        steps=None,
-        seed=0,
-        truncate=False,
-        guidance=None,
-    ):
-        """Yields what `generate` returns a batch at a time, as soon as it is computed.
+    def stream(self, utterances, *, steps=None, seed=0, truncate=False, **choices):
+        """Yields what `generate` returns, a batch of answers as soon as it is computed.
 
         Args:
           utterances: a list of str.
-          num_candidates: as in `generate`, and so are the others.
-          steps: int or None.
-          seed: int.
-          truncate: bool.
-          guidance: float or None.
-
-        Yields:
-          A list of lists of `Candidate`, at most `inference.batch_size` of them.
+          steps, seed, truncate: as in `generate`.
+          **choices: `num_candidates` and `guidance`, as in `generate`.
         """
-        settings = self._settings(num_candidates, guidance)
+        settings = self._settings(**choices)
         sources = [self.encode(u, truncate=truncate) for u in utterances]
         for start in range(0, len(sources), settings.batch_size):
             chunk = sources[start : start + settings.batch_size]
@@ -166,22 +151,17 @@ class Generator:
 
         Args:
           utterance: str.
-          steps: denoising steps; None for the config's.
-          seed: as in `generate`.
           frames: how many to return, the first and the last step included.
-          truncate: as in `generate`.
-          guidance: as in `generate`.
+          steps, seed, truncate, guidance: as in `generate`.
         """
-        sampler = self._sampler(steps)
-        settings = dataclasses.replace(
-            self._settings(1, guidance), num_draws=1, batch_size=1
-        )
+        settings = self._settings(1, guidance)
+        settings = dataclasses.replace(settings, num_draws=1, batch_size=1)
         source, mask = self._pad([self.encode(utterance, truncate=truncate)], 1)
-        plan, key = self._plan(sampler, settings), jax.random.key(seed)
+        plan, key = self._plan(settings, steps), jax.random.key(seed)
         tokens = np.asarray(_trajectory(plan, self.params, source, mask, key))
-        times = _times(self.parts.process, sampler)
-        count = min(frames, sampler.num_steps)
-        chosen = np.linspace(0, sampler.num_steps - 1, count).round().astype(int)
+        times = _times(plan.process, plan.sampler)
+        last = plan.sampler.num_steps - 1
+        chosen = np.linspace(0, last, min(frames, last + 1)).round().astype(int)
         return [
             Frame(int(i) + 1, float(times[i]), self.tokenizer.decode(tokens[i]))
             for i in dict.fromkeys(chosen)
@@ -206,7 +186,7 @@ class Generator:
             )
         return [*ids[: length - 1], EOS_ID]
 
-    def _settings(self, num_candidates, guidance):
+    def _settings(self, num_candidates=None, guidance=None):
         section = self.config.inference
         fields = {f.name: section[f.name] for f in dataclasses.fields(Settings)}
         if num_candidates is not None:
@@ -220,23 +200,18 @@ class Generator:
             fields["guidance"] = guidance
         return Settings(**fields)
 
-    def _sampler(self, steps):
-        sampler = self.parts.sampler
-        return (
-            sampler if steps is None else dataclasses.replace(sampler, num_steps=steps)
-        )
-
-    def _plan(self, sampler, settings):
-        parts, length = self.parts, self.config.data.target_length
-        return _Plan(
-            parts.model, parts.process, parts.rounding, sampler, settings, length
-        )
+    def _plan(self, settings, steps):
+        parts, sampler = self.parts, self.parts.sampler
+        if steps is not None:
+            sampler = dataclasses.replace(sampler, num_steps=steps)
+        chosen = (parts.model, parts.process, parts.rounding, sampler, settings)
+        return _Plan(*chosen, self.config.data.target_length)
 
     def _answer(self, sources, first, seed, settings, steps):
         """Returns the candidates of at most `batch_size` requests."""
         source, mask = self._pad(sources, settings.batch_size)
         numbers = first + jnp.arange(settings.batch_size)
-        plan = self._plan(self._sampler(steps), settings)
+        plan = self._plan(settings, steps)
         tokens, log_probs = _draw(
             plan, self.params, source, mask, jax.random.key(seed), numbers
         )

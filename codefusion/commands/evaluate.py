@@ -15,6 +15,14 @@ from codefusion.commands.waiting import Waiting
 from codefusion.evaluation import predict, score
 from codefusion.training.compile_cache import compile_cache
 
+# Flag -> the setting it stands for.
+_PLACES = {
+    "steps": ("sampler", "num_steps"),
+    "max_rows": ("evaluation", "max_rows"),
+    "seed": ("evaluation", "seed"),
+    "split": ("evaluation", "split"),
+}
+
 
 def define(flag_values):
     """Adds the command's flags."""
@@ -63,14 +71,8 @@ def evaluation_config(config, given):
       config: a ConfigDict or dict.
       given: the command's flags.
     """
-    places = {
-        "steps": ("sampler", "num_steps"),
-        "max_rows": ("evaluation", "max_rows"),
-        "seed": ("evaluation", "seed"),
-        "split": ("evaluation", "split"),
-    }
     config = configs.validate(config)
-    for flag, (section, key) in places.items():
+    for flag, (section, key) in _PLACES.items():
         if given[flag].value is not None:
             config[section][key] = given[flag].value
     options.set_data_dir(config, given)
@@ -230,6 +232,12 @@ def scoring_config(call):
     file's own, laid over the base: so a file is scored whatever sections of its config
     have changed since.
     """
+    for flag in (*_PLACES, "checkpoint"):
+        if call.flags[flag].value is not None:
+            raise ValueError(
+                f"--{flag} says what to predict, but --predictions names a file that "
+                "is only scored; expected one of the two."
+            )
     if call.config_file or call.overrides:
         config = configs.validate(call.config)
     else:
@@ -242,7 +250,12 @@ def scoring_config(call):
 
 
 def show(console, scores):
-    """Prints scores: a row per metric, top-k with intervals, in per cent."""
+    """Prints scores: a row per metric, top-k with intervals, in per cent.
+
+    Args:
+      console: a rich Console.
+      scores: what `score.score` returned, dict.
+    """
     head = scores["header"]
     table = Table(
         title=f"{head['dataset']} {head['split']} ({head['scheme']}), "
@@ -268,7 +281,13 @@ def show(console, scores):
 
 
 def interval(summary, *, scale=1.0, digits=1):
-    """Returns "mean [low, high]" of a summary as text, "-" without rows."""
+    """Returns "mean [low, high]" of a summary as text, "-" without rows.
+
+    Args:
+      summary: dict with `mean`, `low` and `high`.
+      scale: what to multiply by.
+      digits: how many to print after the point.
+    """
     if summary["mean"] is None:
         return "-"
     numbers = (scale * summary[key] for key in ("mean", "low", "high"))

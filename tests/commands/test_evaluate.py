@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from codefusion import assemble, config, evaluation, main
+from codefusion import assemble, config, evaluation, inference, main
 from codefusion.commands import evaluate
 from codefusion.data.rows import Example
 from codefusion.evaluation.predict import write_predictions
@@ -132,6 +132,27 @@ def test_a_file_is_scored_whatever_else_its_config_lacks(stored, capsys):
     found = json.loads(scores.read_text())
     assert list(found["metrics"]) == ["exact_match"]
     assert found["metrics"]["exact_match"]["top1"]["mean"] == 1.0
+
+
+@pytest.mark.parametrize("flag", ["steps=3", "seed=1", "split=test", "checkpoint=9"])
+def test_a_file_that_is_only_scored_takes_no_flag_of_predicting(stored, flag, capsys):
+    words = ["codefusion", "evaluate", f"--predictions={stored}", f"--{flag}"]
+    assert main.main(words) == 1
+    assert f"--{flag.split('=')[0]} says what to predict" in capsys.readouterr().err
+
+
+def test_the_checkpoint_is_that_of_the_flag(monkeypatch, tmp_path):
+    (tmp_path / "config.json").write_text(config.to_json(config.base()))
+    asked = []
+
+    def read(workdir, step=None):
+        asked.append(step)
+        raise ValueError("far enough.")
+
+    monkeypatch.setattr(inference.workdirs, "read", read)
+    for words in ([], ["--checkpoint=250"]):
+        assert main.main(["codefusion", "evaluate", f"--workdir={tmp_path}", *words])
+    assert asked == [None, 250]
 
 
 def test_codebert_gives_its_embeddings_to_the_metric(tmp_path, monkeypatch, capsys):
