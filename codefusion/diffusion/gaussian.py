@@ -20,12 +20,12 @@ import jax.numpy as jnp
 from codefusion.diffusion import schedules
 
 
-def noise_between(x0, xt, a, sigma):
+def noise_between(xt, x0, a, sigma):
     """Returns the noise that takes x0 to xt at given rates, float32[B, L, E].
 
     Args:
-      x0: clean embeddings, float32[B, L, E].
       xt: noised embeddings, float32[B, L, E].
+      x0: clean embeddings, float32[B, L, E].
       a: scaled signal rate of eq. (1), float32[B, 1, 1], or a scalar.
       sigma: noise rate, of a's shape.
     """
@@ -106,7 +106,7 @@ class GaussianProcess:
         Returns:
           float32[B, L, E].
         """
-        return noise_between(x0, xt, *self._rates_for(t, xt, x0))
+        return noise_between(xt, x0, *self._rates_for(t, xt, x0))
 
     def x0_from_noise(self, xt, noise, t):
         """Returns the x0 from which noise leads to xt.

@@ -62,7 +62,7 @@ class DDIM:
         """
         a_t, sigma_t = process.rates(step.t)
         a_s, sigma_s = process.rates(step.s)
-        noise_hat = gaussian.noise_between(step.x0_hat, step.xt, a_t, sigma_t)
+        noise_hat = gaussian.noise_between(step.xt, step.x0_hat, a_t, sigma_t)
         kept = jnp.square(a_t / a_s * sigma_s)
         tau = self.eta * sigma_s / sigma_t * jnp.sqrt(_not_negative(sigma_t**2 - kept))
         direction = jnp.sqrt(_not_negative(jnp.square(sigma_s) - jnp.square(tau)))
