@@ -214,15 +214,7 @@ def pair_dataset(pairs, *, source_length, target_length):
 
 
 def code_dataset(code, *, source_length, target_length, cpd_weight, mask_rate):
-    """Returns the Rows of TokenCode for pre-training.
-
-    Args:
-      code: the TokenCode.
-      source_length: S of its batches.
-      target_length: L of its batches.
-      cpd_weight: probability that a row is a CPD row and not an unsupervised one.
-      mask_rate: probability that a span of a CPD row is masked.
-    """
+    """Returns the Rows of TokenCode for pre-training, as `CodeRows` says."""
     return CodeRows(
         code,
         source_length=source_length,
