@@ -100,7 +100,11 @@ def _check_conditioning(config):
             f"training.self_conditioning is {rate}, but model.self_conditioning is "
             "False; expected 0."
         )
-    guidance = config.inference.guidance
+    check_guidance(config.inference.guidance, config)
+
+
+def check_guidance(guidance, config):
+    """Raises ValueError where guidance needs an empty context that is not trained."""
     if guidance != 1 and not config.training.context_dropout:
         raise ValueError(
             f"inference.guidance is {guidance}, but training.context_dropout is 0, so "
@@ -265,7 +269,7 @@ def _sum_of_shares(section):
 def _pair_rows(config, source, tokenizer):
     lengths = _lengths(config)
     pairs = pipeline.encode_pairs(source.examples("train"), tokenizer, **lengths)
-    return pipeline.pair_dataset(pairs, **lengths)
+    return pipeline.PairRows(pairs, **lengths)
 
 
 def _code_rows(config, corpus, tokenizer):
@@ -275,9 +279,8 @@ def _code_rows(config, corpus, tokenizer):
         tokenizer,
         language=corpus.language,
         **lengths,
-        deduplicate=True,
     )
-    return pipeline.code_dataset(
+    return pipeline.CodeRows(
         code, **lengths, cpd_weight=section.cpd_weight, mask_rate=section.mask_rate
     )
 

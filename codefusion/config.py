@@ -64,6 +64,7 @@ _DEFAULTS = dict(
         loss=dict(name="tokens"),
     ),
     pretraining=dict(
+        encoder="",  # a T5 checkpoint's safetensors folder, to start the encoder from
         num_steps=0,
         batch_size=32,
         corpora=(),

@@ -197,6 +197,7 @@ class Generator:
             fields["num_candidates"] = num_candidates
             fields["num_draws"] = max(fields["num_draws"], num_candidates)
         if guidance is not None:
+            assemble.check_guidance(guidance, self.config)
             fields["guidance"] = guidance
         return Settings(**fields)
 

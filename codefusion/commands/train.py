@@ -4,7 +4,9 @@ import os
 import pathlib
 import sys
 
-from codefusion import assemble, checkpoints, files, inference, workdirs
+import jax
+
+from codefusion import assemble, checkpoints, files, inference, models, workdirs
 from codefusion import config as configs
 from codefusion.commands import options
 from codefusion.data.tokenizer import Tokenizer
@@ -48,13 +50,18 @@ def train(config, workdir):
         every_minutes=section.checkpoint_minutes,
     )
     saver.prepare()
+    check_machine()
     check_evaluation(config)
-    tokenizer = prepare(config, workdir, resuming_run=bool(saver.steps()))
+    resuming_run = bool(saver.steps())
+    tokenizer = prepare(config, workdir, resuming_run=resuming_run)
     parts = assemble.parts(config, tokenizer.vocab_size)
+    params = assemble.init_params(config, parts.model)
+    if not resuming_run:
+        params = with_encoder(params, config.pretraining.encoder)
     evaluators = [evaluator(config, tokenizer, parts)] if section.eval_every else []
     return loop.train(
         assemble.stages(config, tokenizer, parts),
-        assemble.init_params(config, parts.model),
+        params,
         workdir=workdir,
         seed=config.seed,
         checkpoints=saver,
@@ -64,6 +71,23 @@ def train(config, workdir):
         eval_every=section.eval_every,
         log_every=section.log_every,
     )
+
+
+def check_machine():
+    """Raises ValueError for several processes, and tells devices that stay idle."""
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"there are {jax.process_count()} processes; expected one, as training "
+            "over several is not there yet."
+        )
+    if jax.local_device_count() > 1:
+        print(f"1 of {jax.local_device_count()} devices is used.", file=sys.stderr)
+
+
+def with_encoder(params, path):
+    """Returns parameters with the encoder layers of a T5 checkpoint; "" for none."""
+    # Not its embedding, whose rows are of other pieces than our tokenizer's.
+    return models.load_encoder(path, params, embedding=False) if path else params
 
 
 def check_evaluation(config):

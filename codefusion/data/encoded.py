@@ -130,18 +130,11 @@ def encode_pairs(examples, tokenizer, *, source_length, target_length):
     )
 
 
-def encode_code(
-    examples,
-    tokenizer,
-    *,
-    language,
-    source_length,
-    target_length,
-    deduplicate=False,
-):
+def encode_code(examples, tokenizer, *, language, source_length, target_length):
     """Returns the TokenCode of the examples that fit; their utterances are not read.
 
-    A masked program is a source as well as a target, so it has to fit both lengths.
+    A program that recurs is one row, the first. A masked program is a source as well as
+    a target, so it has to fit both lengths.
 
     Args:
       examples: iterable of `rows.Example`.
@@ -149,24 +142,18 @@ def encode_code(
       language: how spans are found, see `spans.mask_spans`.
       source_length: most ids of a masked program, eos included.
       target_length: most ids of a program, eos included.
-      deduplicate: whether a program that recurs is one row, the first.
     """
-    examples = list(examples)
-    numbers = np.arange(len(examples))
-    if deduplicate:
-        first = {e.code: i for i, e in reversed(list(enumerate(examples)))}
-        numbers = np.array(sorted(first.values()))
-        examples = [examples[i] for i in numbers]
     codes = [example.code for example in examples]
-    encoded = {c: _with_groups(tokenizer, c, language) for c in dict.fromkeys(codes)}
-    lengths = [(len(encoded[code][0]),) * 2 for code in codes]
+    first = {code: i for i, code in reversed(list(enumerate(codes)))}
+    numbers = np.array(sorted(first.values()), np.int64)
+    encoded = [_with_groups(tokenizer, codes[i], language) for i in numbers]
+    lengths = [(len(ids),) * 2 for ids, _ in encoded]
     kept = _fitting(lengths, source_length=source_length, target_length=target_length)
-    rows = [encoded[codes[i]] for i in kept]
     return TokenCode(
-        target=Ragged.from_rows([ids for ids, _ in rows]),
-        groups=Ragged.from_rows([groups for _, groups in rows]),
+        target=Ragged.from_rows([encoded[i][0] for i in kept]),
+        groups=Ragged.from_rows([encoded[i][1] for i in kept]),
         rows=numbers[kept],
-        num_dropped=len(examples) - len(kept),
+        num_dropped=len(numbers) - len(kept),
     )
 
 

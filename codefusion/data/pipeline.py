@@ -36,11 +36,9 @@ __all__ = [
     "Rows",
     "TokenCode",
     "TokenPairs",
-    "code_dataset",
     "encode_code",
     "encode_pairs",
     "mix",
-    "pair_dataset",
 ]
 
 _PREFETCH_BATCHES = 8
@@ -83,7 +81,13 @@ class Rows(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PairRows:
-    """Rows of TokenPairs for fine-tuning."""
+    """Rows of TokenPairs for fine-tuning.
+
+    Attributes:
+      pairs: the requests and programs.
+      source_length: S of its batches.
+      target_length: L of its batches.
+    """
 
     pairs: TokenPairs
     source_length: int
@@ -135,6 +139,13 @@ class CodeRows:
     with probability mask_rate, and at least one. For unsupervised generation its source
     is empty and its source mask True throughout, so that it says nothing, not even a
     length. A row without a span has nothing to restore and is always unsupervised.
+
+    Attributes:
+      code: the programs.
+      source_length: S of its batches.
+      target_length: L of its batches.
+      cpd_weight: probability that a row is a CPD row and not an unsupervised one.
+      mask_rate: probability that a span of a CPD row is masked.
     """
 
     code: TokenCode
@@ -206,22 +217,6 @@ def _masked(groups, draws, rate):
     draw = np.where(groups == NO_SPAN, np.inf, draw)
     lowest = draw.min(axis=1, keepdims=True)
     return ((draw < rate) | (draw == lowest)) & (groups != NO_SPAN)
-
-
-def pair_dataset(pairs, *, source_length, target_length):
-    """Returns the Rows of TokenPairs, padded to the two lengths."""
-    return PairRows(pairs, source_length=source_length, target_length=target_length)
-
-
-def code_dataset(code, *, source_length, target_length, cpd_weight, mask_rate):
-    """Returns the Rows of TokenCode for pre-training, as `CodeRows` says."""
-    return CodeRows(
-        code,
-        source_length=source_length,
-        target_length=target_length,
-        cpd_weight=cpd_weight,
-        mask_rate=mask_rate,
-    )
 
 
 def mix(datasets, weights, *, seed, batch_size, shard_index=0, shard_count=1):

@@ -39,7 +39,7 @@ def pairs(tokenizer):
     rows = pipeline.encode_pairs(
         EXAMPLES[:100], tokenizer, source_length=S, target_length=L
     )
-    return pipeline.pair_dataset(rows, source_length=S, target_length=L)
+    return pipeline.PairRows(rows, source_length=S, target_length=L)
 
 
 def encode_code(tokenizer, examples=EXAMPLES, **options):
@@ -49,7 +49,7 @@ def encode_code(tokenizer, examples=EXAMPLES, **options):
 
 @pytest.fixture(scope="module")
 def code(tokenizer):
-    return pipeline.code_dataset(
+    return pipeline.CodeRows(
         encode_code(tokenizer),
         source_length=S,
         target_length=L,
@@ -104,7 +104,7 @@ def test_restarting_at_a_step_equals_the_tail(mixed, start):
 
 
 def test_batches_built_anew_are_the_same(mixed, tokenizer, pairs):
-    again = pipeline.code_dataset(
+    again = pipeline.CodeRows(
         encode_code(tokenizer),
         source_length=S,
         target_length=L,
@@ -246,7 +246,7 @@ def test_a_data_set_of_three_rows_is_read_as_fast(tokenizer):
     few = pipeline.encode_pairs(
         EXAMPLES[:3], tokenizer, source_length=S, target_length=L
     )
-    dataset = pipeline.pair_dataset(few, source_length=S, target_length=L)
+    dataset = pipeline.PairRows(few, source_length=S, target_length=L)
     assert rows_per_second([dataset], [1.0]) > 5000
 
 
@@ -368,7 +368,7 @@ def test_a_row_is_masked_anew_each_time_it_is_read(code, tokenizer):
 
 def test_a_row_without_a_span_is_always_unsupervised(tokenizer):
     rows = encode_code(tokenizer, [Example(id="0", utterance="", code="25 , 3")] * 3)
-    dataset = pipeline.code_dataset(
+    dataset = pipeline.CodeRows(
         rows, source_length=S, target_length=L, cpd_weight=1.0, mask_rate=1.0
     )
     assert draw(dataset, steps=2).unsupervised.all()
