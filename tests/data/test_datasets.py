@@ -36,7 +36,7 @@ def made(monkeypatch):
     """Returns a function that builds `nl2bash` on made-up outcomes."""
 
     def build(outcomes, **more):
-        loaded = prepare.Prepared(tuple(outcomes), None)
+        loaded = tuple(outcomes)
         monkeypatch.setattr(prepare, "load", lambda name, data_dir: loaded)
         return DATASETS["nl2bash"](**more)
 
