@@ -31,11 +31,12 @@ def main():
     options = parser.parse_args()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
-    for run in options.runs:
-        for seed in options.seeds:
-            line = measure(run, seed, options)
-            with options.out.open("a") as file:
-                file.write(json.dumps(line, sort_keys=True) + "\n")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with options.out.open("a") as file:
+        for run in options.runs:
+            for seed in options.seeds:
+                line = measure(run, seed, options)
+                print(json.dumps(line, sort_keys=True), file=file, flush=True)
 
 
 def measure(run, seed, options):
