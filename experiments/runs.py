@@ -1,6 +1,6 @@
 """A config per run of `docs/recipe.md`: the quickstart, less or other than one piece.
 
-    python -m codefusion train --config=experiments/runs.py:plain_attention --workdir=runs/x
+    python -m codefusion train --config=experiments/runs.py:adamw --workdir=runs/x
 
 `python -m experiments.recipe` trains and scores all of them.
 """
