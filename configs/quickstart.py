@@ -15,11 +15,13 @@ from codefusion import config
 def get_config():
     """Returns the config."""
     c = config.base()
+    c.data.update(source_length=40, target_length=24)
     c.data.size = 60_000
     c.data.held_out_size = 500
     c.tokenizer.max_training_sentences = 20_000
     c.model.dropout = 0.0
-    c.training.num_steps = 1_250
+    c.training.num_steps = 1_450
+    c.training.batch_size = 24
     c.inference.batch_size = 8
     c.evaluation.max_rows = 100
     return c

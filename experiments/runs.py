@@ -29,7 +29,8 @@ RUNS = {
     "no_source_positions": {"model.source_positions": False},
     "own_embedding": {"model.share_embedding": False},
     "adamw": {"training.optimizer": _ADAMW},
-    "batch_64": {"training.batch_size": 64, "training.num_steps": 625},
+    "batch_48": {"training.batch_size": 48, "training.num_steps": 725},
+    "long": {"training.num_steps": 2_400},
     "unigram": {"tokenizer.model_type": "unigram"},
     "spaces": {
         "tokenizer.word_starts": False,
