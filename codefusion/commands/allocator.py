@@ -4,7 +4,7 @@ import ctypes
 
 # mallopt(3), as <malloc.h> of glibc numbers them.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
-_NEVER = 2**31 - 1
+_NEVER = -1  # a number would be an int: below the temporaries of a large model
 
 
 def keep_freed_memory():
