@@ -1,6 +1,6 @@
 """The recipe's table from the lines of `recipe.py`: one row a run, seeds pooled.
 
-python -m experiments.table results/recipe.jsonl
+python -m experiments.table experiments/recipe.jsonl
 """
 
 import argparse
