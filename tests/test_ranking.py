@@ -1,5 +1,7 @@
 """Rankings offer distinct texts first, and distances equal rapidfuzz's."""
 
+import functools
+import itertools
 import math
 import random
 
@@ -81,9 +83,30 @@ def test_in_order_keeps_repeats_where_they_were():
 @pytest.mark.parametrize("ngram_weight", [0.0, 0.5, 1.0])
 def test_minimum_bayes_risk_prefers_the_centre_of_a_cluster(ngram_weight):
     draws = ["zzzz", "find . -name x", "find . -name xy", "find . -nam x"]
-    rank = ranking.MinimumBayesRisk(ngram_weight=ngram_weight).rank
-    order = rank(draws, [0.0, -9.0, -9.0, -9.0])
-    assert order[0] == 1 and order[-1] == 0
+    risk = functools.partial(ranking.MinimumBayesRisk, ngram_weight=ngram_weight)
+    log_probs = [0.0, -9.0, -9.0, -9.0]
+    assert risk().rank(draws, log_probs)[0] == 1
+    assert risk(jointly=False).rank(draws, log_probs)[-1] == 0
+
+
+def test_the_second_of_minimum_bayes_risk_stands_for_what_the_first_does_not():
+    draws = ["sort -n a", "sort -n a", "sort -r a", "wc -l", "wc -w"]
+    assert ranking.MinimumBayesRisk().rank(draws, [-1.0] * 5)[:2] == [0, 3]
+    assert ranking.MinimumBayesRisk(jointly=False).rank(draws, [-1.0] * 5)[:2] == [0, 2]
+
+
+@settings(max_examples=50)
+@given(candidates=texts, size=st.integers(1, 4))
+def test_candidates_cover_the_draws_nearly_as_well_as_the_best_set(candidates, size):
+    order = ranking.MinimumBayesRisk().rank(candidates, [-1.0] * len(candidates))
+    similarity = ranking.edit_similarities(candidates)
+
+    def covered(chosen):
+        return similarity[list(chosen)].max(axis=0).sum()
+
+    sets = itertools.combinations(range(len(candidates)), min(size, len(candidates)))
+    best = max(covered(chosen) for chosen in sets)
+    assert covered(order[:size]) >= (1 - 1 / math.e) * best - 1e-9
 
 
 def test_repeats_vote_in_minimum_bayes_risk():
