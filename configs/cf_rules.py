@@ -29,10 +29,10 @@ def get_config(form="small"):
     # Narrower and louder than the quickstart's: candidates differ more.
     c.model.embedding_width = 16
     c.diffusion.embedding_scale = 0.5
-    c.pretraining.num_steps = 3_500
+    c.pretraining.num_steps = 4_500
     c.pretraining.corpora = ("cf_corpus",)
     c.pretraining.mixture = (("generated", 0.7),)
-    c.training.num_steps = 900
+    c.training.num_steps = 1_300
     c.training.mixture = (("generated", 0.4),)
     c.inference.batch_size = 8
     c.inference.num_draws = 40

@@ -18,16 +18,17 @@ def get_config(form="small"):
     config.check_form(form, FORMS)
     c = config.base()
     scheme = "released" if form == "released" else "random"
-    c.data = dict(name="conala", scheme=scheme, source_length=40, target_length=40)
+    c.data = dict(name="conala", scheme=scheme, source_length=32, target_length=28)
     c.tokenizer.vocab_size = 4096
     c.model.update(width=128, num_heads=8, mlp_width=512)
     # Narrower and louder than the quickstart's: candidates differ more.
     c.model.embedding_width = 16
     c.diffusion.embedding_scale = 0.5
-    c.pretraining.num_steps = 3_000
+    c.pretraining.num_steps = 2_500
     c.pretraining.corpora = ("python_corpus",)
-    c.training.num_steps = 1_200
+    c.training.num_steps = 2_500
     c.inference.batch_size = 8
+    c.inference.token_temperature = 0.0
     c.evaluation.metrics = (
         "chrf",
         "edit_similarity",
