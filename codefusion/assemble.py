@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from codefusion import config as configs
 from codefusion import diffusion, models, ranking
-from codefusion.data import datasets, pipeline, syntax
+from codefusion.data import datasets, pipeline, syntax, value_swaps
 from codefusion.data import tokenizer as tokenizers
 from codefusion.training import loop, objectives, optimizers
 
@@ -245,7 +245,8 @@ def _training_rows(config, tokenizer):
     """Yields (name, rows, weight): the data set, and what the mixture adds to it."""
     main = dataset(config)
     share = 1 - _sum_of_shares(config.training)
-    yield main.name, _pair_rows(config, main, tokenizer), share
+    copies = config.training.value_swaps
+    yield main.name, _pair_rows(config, main, tokenizer, copies=copies), share
     for name, share in config.training.mixture:
         yield name, _pair_rows(config, datasets.beside(main, name), tokenizer), share
 
@@ -266,9 +267,12 @@ def _sum_of_shares(section):
     return sum(share for _, share in section.mixture)
 
 
-def _pair_rows(config, source, tokenizer):
+def _pair_rows(config, source, tokenizer, *, copies=0):
     lengths = _lengths(config)
-    pairs = pipeline.encode_pairs(source.examples("train"), tokenizer, **lengths)
+    examples = value_swaps.with_swaps(
+        source.examples("train"), copies, seed=config.seed
+    )
+    pairs = pipeline.encode_pairs(examples, tokenizer, **lengths)
     return pipeline.PairRows(pairs, **lengths)
 
 

@@ -18,19 +18,18 @@ def get_config(form="small"):
     config.check_form(form, FORMS)
     c = config.base()
     scheme = "released" if form == "released" else "random"
-    c.data = dict(name="nl2bash", scheme=scheme, source_length=40, target_length=40)
+    c.data = dict(name="nl2bash", scheme=scheme, source_length=32, target_length=24)
     c.tokenizer.vocab_size = 4096
     c.model.update(width=128, num_heads=8, mlp_width=512)
-    # Narrower and louder than the quickstart's: candidates differ more.
-    c.model.embedding_width = 16
-    c.diffusion.embedding_scale = 0.5
-    c.pretraining.num_steps = 2_500
+    c.pretraining.num_steps = 300
     c.pretraining.corpora = ("bash_corpus",)
-    c.training.num_steps = 4_000
+    c.training.num_steps = 7_000
+    c.training.value_swaps = 3
     c.training.eval_every = 0 if form == "released" else 1_000  # no validation rows
     c.training.checkpoint_every = 1_000
     c.training.max_to_keep = 16
     c.inference.batch_size = 8
+    c.inference.token_temperature = 0.0
     c.evaluation.max_rows = 500
     c.evaluation.metrics = (
         "template_match_loose",
