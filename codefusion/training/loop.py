@@ -122,6 +122,8 @@ def train(
             eval_every=eval_every,
             log_every=log_every,
             averages=Averages(saved.get("averages")),
+            train_seconds=saved.get("train_seconds", 0.0),
+            since=time.monotonic(),
             **_shown(stack, workdir, spans[-1].end, int(state.step), stream),
         )
         for span in spans[index:]:
@@ -209,7 +211,11 @@ def _run_stage(run, span, state, key):
 
 @dataclasses.dataclass
 class _Run:
-    """What the loop does beside training: records, evaluates, saves, stops."""
+    """What the loop does beside training: records, evaluates, saves, stops.
+
+    `train_seconds` is the time of the run up to `since`, resumed runs and compilation
+    included, evaluations and saves left out.
+    """
 
     workdir: pathlib.Path
     checkpoints: Checkpoints
@@ -218,11 +224,12 @@ class _Run:
     eval_every: int
     log_every: int
     averages: Averages
+    train_seconds: float
     stop: StopSignals
     records: Records
     progress: Progress
     last_step: int
-    since: float = dataclasses.field(default_factory=time.monotonic)
+    since: float
 
     def watch(self, span):
         """Returns the `Watch` over the steps of a stage."""
@@ -241,7 +248,9 @@ class _Run:
         num_steps, values = self.averages.take()
         now = time.monotonic()
         values["examples_per_second"] = num_rows * num_steps / (now - self.since)
+        self.train_seconds += now - self.since
         self.since = now
+        values["train_seconds"] = self.train_seconds
         self.records.write(step, stage, values)
         self.progress.report(stage, values)
 
@@ -255,12 +264,13 @@ class _Run:
             return
         watch.flush()
         started = time.monotonic()
+        seconds = self.train_seconds + started - self.since
         if evaluating:
-            self.evaluate(step, state)
+            self.evaluate(step, state, seconds)
         stopping = self.stop.received  # perhaps since the evaluation
         if saving or stopping:
             extra = dict(identity=self.identity, averages=self.averages.to_json())
-            self.checkpoints.save(step, state, extra)
+            self.checkpoints.save(step, state, extra | {"train_seconds": seconds})
         self.since += time.monotonic() - started
         if stopping:
             self.progress.note(f"{stopping}: saved at step {step}.")
@@ -275,12 +285,12 @@ class _Run:
                 "than data.source_length or data.target_length."
             )
 
-    def evaluate(self, step, state):
-        """Writes and shows what the evaluators find."""
+    def evaluate(self, step, state, seconds):
+        """Writes and shows what the evaluators find after `seconds` of training."""
         values = {}
         for evaluator in self.evaluators:
             values |= evaluator(step, state)
-        self.records.write(step, "evaluation", values)
+        self.records.write(step, "evaluation", values | {"train_seconds": seconds})
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         self.progress.note(f"step {step}: {shown}")
 

@@ -7,7 +7,7 @@ import rich.console
 import rich.progress
 
 # In metrics.jsonl, but no news to who watches.
-_HIDDEN = ("grad_norm", "update_norm", "learning_rate")
+_HIDDEN = ("grad_norm", "update_norm", "learning_rate", "train_seconds")
 
 
 class Progress:

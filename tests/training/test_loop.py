@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from codefusion.checkpoints import CheckpointError, Checkpoints
+from codefusion.training import loop
 from codefusion.training.records import read_rows
 from codefusion.training.signals import Stopped
 from codefusion.training.step import init_state
@@ -51,6 +53,9 @@ def send(number):
     return lambda: os.kill(os.getpid(), number)
 
 
+CLOCK = {"examples_per_second", "train_seconds"}
+
+
 def restored(workdir, step):
     """Returns the state on disk, in the structure of the toy run's."""
     optimizer = toy.stages()[0].optimizer
@@ -61,7 +66,7 @@ def restored(workdir, step):
 def rows(workdir):
     """Returns the rows of a run's metrics, without what depends on the clock."""
     found = read_rows(workdir / "metrics.jsonl")
-    return [{k: v for k, v in r.items() if k != "examples_per_second"} for r in found]
+    return [{k: v for k, v in r.items() if k not in CLOCK} for r in found]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -349,6 +354,26 @@ def test_evaluations_come_when_due_and_at_the_end(tmp_path):
     assert calls == [8, 16, 24, 30]
     found = [row for row in rows(tmp_path) if row["stage"] == "evaluation"]
     assert [row["quality"] for row in found] == [8.0, 16.0, 24.0, 30.0]
+
+
+def test_seconds_of_training_go_on_after_a_stop_and_leave_evaluations_out(
+    tmp_path, monkeypatch
+):
+    now = [0.0]
+
+    def pass_time(seconds=1.0):
+        now[0] += seconds
+        return now[0]
+
+    monkeypatch.setattr(loop, "time", types.SimpleNamespace(monotonic=pass_time))
+    pause, stop = at(7, lambda: pass_time(1e6)), at(12, send(signal.SIGTERM))
+    with pytest.raises(Stopped):
+        toy.train(tmp_path, evaluators=[pause, stop], eval_every=1)
+    before = [r["train_seconds"] for r in read_rows(tmp_path / "metrics.jsonl")]
+    toy.train(tmp_path)
+    found = [r["train_seconds"] for r in read_rows(tmp_path / "metrics.jsonl")]
+    assert found == sorted(found) and found[len(before)] > before[-1] > 12
+    assert found[-1] < 1e6
 
 
 def test_every_step_is_in_one_row_of_the_metrics(whole):
