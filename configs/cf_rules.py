@@ -35,7 +35,7 @@ def get_config(form="small"):
     c.training.num_steps = 1_300
     c.training.mixture = (("generated", 0.4),)
     c.inference.batch_size = 8
-    c.inference.num_draws = 40
+    c.inference.num_draws = 80
     c.evaluation.metrics = (
         "execution_match",
         "exact_match",
