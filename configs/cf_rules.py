@@ -8,9 +8,9 @@ generated pairs mixed in. The random split; `configs/cf_rules.py:released` is th
 authors'. Sized for two CPU cores; `configs/cf_rules.py:large` is for one GPU and was
 not run yet, nor was `:released`.
 
-Measured, random split, seed 0, on one x86-64 core with AVX-512 beside other work: 27 min
-45 s of CPU time for training; execution match 58.4 % top-1 [48.3, 68.5] and 66.3 % top-5
-[56.2, 75.3], 98.9 % valid, edit distance 0.20, on 89 rows (`results/`).
+Measured, random split, seed 0, on one x86-64 core with AVX-512 beside other work: 27
+min 45 s of CPU time for training; execution match 58.4 % top-1 [48.3, 68.5] and 66.3 %
+top-5 [56.2, 75.3], 98.9 % valid, edit distance 0.20, on 89 rows (`results/`).
 """
 
 from codefusion import config

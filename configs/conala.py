@@ -5,7 +5,11 @@
 
 Pre-training on Python snippets from four sources, then fine-tuning. The random split;
 `configs/conala.py:released` is the authors'. Sized for two CPU cores;
-`configs/conala.py:large` is for one GPU. Scores and times: not measured yet.
+`configs/conala.py:large` is for one GPU and was not run yet, nor was `:released`.
+
+Measured, random split, seed 0, on one x86-64 core with AVX-512 beside other work: 36
+min 13 s of CPU time for training; chrF 25.4 [23.4, 27.8], edit similarity 33.1 % [31.2,
+35.1] and 39.7 % valid [34.1, 45.3], top-1 of 287 rows (`results/`).
 """
 
 from codefusion import config

@@ -7,9 +7,9 @@ Pre-training on the authors' Bash snippets, then fine-tuning. The random split;
 `configs/nl2bash.py:released` is the authors'. Sized for two CPU cores;
 `configs/nl2bash.py:large` is for one GPU and was not run yet, nor was `:released`.
 
-Not measured in this form yet. 300 steps of pre-training and 7,000 on the pairs alone, at
-seed 0, took 52 min 45 s of one x86-64 core with AVX-512: loose template match 6.6 % top-1
-[4.4, 9.0] and 10.8 % top-5 [8.0, 13.8], 89.0 % valid, on 500 rows (`results/`).
+Not measured in this form yet. 300 steps of pre-training and 7,000 on the pairs alone,
+at seed 0, took 52 min 45 s of one x86-64 core with AVX-512: loose template match 6.6 %
+top-1 [4.4, 9.0] and 10.8 % top-5 [8.0, 13.8], 89.0 % valid, on 500 rows (`results/`).
 """
 
 from codefusion import config
