@@ -126,6 +126,7 @@ RULES = (
     _at_least("training.max_to_keep", 1),
     _at_least("inference.num_candidates", 1),
     _at_least("inference.num_draws", 1),
+    _at_least("inference.num_repairs", 0),
     _one_of("evaluation.split", "train", "validation", "test"),
     _at_least("evaluation.max_rows", 0),
     _all("evaluation.metrics", lambda v: isinstance(v, str), "a list of metric names"),

@@ -99,6 +99,7 @@ _DEFAULTS = dict(
         guidance=1.0,
         temperature=1.0,
         token_temperature=1.0,
+        num_repairs=100,  # other tokens tried where a draw does not parse
         batch_size=1,
     ),
     evaluation=dict(

@@ -9,13 +9,14 @@ key folded from (seed, request number, draw number), and every batch has one sha
 
 import dataclasses
 import functools
+import itertools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from codefusion import assemble, diffusion, ranking, workdirs
+from codefusion import assemble, decoding, diffusion, ranking, workdirs
 from codefusion.data.tokenizer import EOS_ID, PAD_ID, Tokenizer
 
 # What is folded into the key of a draw, so that nothing is drawn from one key twice:
@@ -62,6 +63,8 @@ class Settings:
         guidance = 1 + w); 1 is none.
       temperature: standard deviation of the initial noise.
       token_temperature: of the draw from the head; 0 takes the likeliest token.
+      num_repairs: where a draw does not parse, how many sequences of tokens, the
+        likeliest first, are tried in its place; 0 leaves it as drawn.
       batch_size: requests computed together.
     """
 
@@ -70,6 +73,7 @@ class Settings:
     guidance: float
     temperature: float
     token_temperature: float
+    num_repairs: int
     batch_size: int
 
 
@@ -213,12 +217,11 @@ class Generator:
         source, mask = self._pad(sources, settings.batch_size)
         numbers = first + jnp.arange(settings.batch_size)
         plan = self._plan(settings, steps)
-        tokens, log_probs = _draw(
-            plan, self.params, source, mask, jax.random.key(seed), numbers
+        draws = jax.device_get(
+            _draw(plan, self.params, source, mask, jax.random.key(seed), numbers)
         )
-        tokens, log_probs = np.asarray(tokens), np.asarray(log_probs)
         return [
-            self._rank(tokens[row], log_probs[row], settings.num_candidates)
+            self._rank(decoding.Draw(*(leaf[row] for leaf in draws)), settings)
             for row in range(len(sources))
         ]
 
@@ -231,13 +234,32 @@ class Generator:
         mask[len(sources) :, 0] = True  # rows that only fill the batch
         return source, mask
 
-    def _rank(self, tokens, log_probs, num_candidates):
-        texts = [self.tokenizer.decode(row) for row in tokens]
-        scores = [float(value) for value in log_probs]
-        order = self.parts.ranking.rank(texts, scores)
+    def _rank(self, draws, settings):
+        """Returns the candidates of one request from all its draws."""
+        found = [
+            self._program(decoding.Draw(*leaves), settings.num_repairs)
+            for leaves in zip(*draws, strict=True)
+        ]
+        texts = [program.text for program in found]
+        order = self.parts.ranking.rank(texts, [p.log_prob for p in found])
         if self.config.inference.prefer_valid:
             order = ranking.valid_first(order, texts, self.parts.is_valid)
-        return [Candidate(texts[i], scores[i]) for i in order[:num_candidates]]
+        return [found[i] for i in order[: settings.num_candidates]]
+
+    def _program(self, draw, num_repairs):
+        """Returns a draw as a `Candidate`, or the likeliest of its repairs that parses.
+
+        Args:
+          draw: a `decoding.Draw` of one row.
+          num_repairs: as in `Settings`.
+        """
+        drawn = draw.tokens, draw.log_probs
+        repairs = itertools.islice(decoding.by_probability(draw), num_repairs)
+        for tokens, log_probs in itertools.chain([drawn], repairs):
+            text = self.tokenizer.decode(tokens)
+            if self.parts.is_valid(text):
+                return Candidate(text, decoding.score(tokens, log_probs))
+        return Candidate(self.tokenizer.decode(draw.tokens), decoding.score(*drawn))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,14 +279,15 @@ class _Plan:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _draw(plan, params, source, mask, key, numbers):
-    """Returns the draws of a batch: tokens int32[B, N, L], log-probs float32[B, N]."""
+    """Returns the draws of a batch, a `decoding.Draw` of arrays [B, N, ...]."""
     num_draws = plan.settings.num_draws
     keys = _draw_keys(key, numbers, num_draws)
     x0_hat, _, context = _sample(plan, params, source, mask, keys)
     log_probs = _log_probs(plan, params, x0_hat, context)
-    tokens, scores = _choose(log_probs, keys, plan.settings.token_temperature)
+    token_keys = jax.vmap(lambda k: jax.random.fold_in(k, _TOKEN_STREAM))(keys)
+    draws = decoding.draw(log_probs, token_keys, plan.settings.token_temperature)
     shape = (len(source), num_draws)
-    return tokens.reshape(*shape, -1), scores.reshape(shape)
+    return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), draws)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -374,27 +397,3 @@ def _normal(keys, index, shape):
 
 def _times(process, sampler):
     return diffusion.time_grid(process, sampler.num_steps, sampler.spacing)
-
-
-def _choose(log_probs, keys, token_temperature):
-    """Returns tokens int32[R, L] and their mean log-probability float32[R]."""
-    if token_temperature:
-
-        def draw(key, row):
-            key = jax.random.fold_in(key, _TOKEN_STREAM)
-            return jax.random.categorical(key, row / token_temperature, axis=-1)
-
-        tokens = jax.vmap(draw)(keys, log_probs)
-    else:
-        tokens = jnp.argmax(log_probs, axis=-1)
-    picked = jnp.take_along_axis(log_probs, tokens[..., None], axis=-1)[..., 0]
-    position = jnp.arange(tokens.shape[1])[None]
-    counted = position <= _length(tokens)[:, None]
-    return tokens, jnp.sum(picked * counted, -1) / jnp.sum(counted, -1)
-
-
-def _length(tokens):
-    """Returns where each row's first eos or pad is, else L; int32[R]."""
-    xp = np if isinstance(tokens, np.ndarray) else jnp
-    ends = (tokens == EOS_ID) | (tokens == PAD_ID)
-    return xp.where(ends.any(-1), ends.argmax(-1), tokens.shape[-1])

@@ -19,6 +19,7 @@ RANKS = {
     "diffusion": 1,
     "data": 1,
     "sharding": 1,
+    "decoding": 2,
     "models": 2,
     "checkpoints": 2,
     "training": 3,

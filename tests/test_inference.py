@@ -6,12 +6,11 @@ import importlib.util
 import pathlib
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from codefusion import assemble, diffusion, inference
-from codefusion.data.tokenizer import EOS_ID, PAD_ID, Tokenizer
+from codefusion.data.tokenizer import EOS_ID, Tokenizer
 
 ROOT = pathlib.Path(__file__).parent.parent
 SOURCE, TARGET = 16, 8
@@ -236,27 +235,33 @@ def test_a_token_temperature_draws_from_the_head(generator):
     assert max(c.log_prob for c in drawn) < max(c.log_prob for c in likeliest)
 
 
-def test_tokens_are_drawn_by_their_probability():
-    probs = jnp.array([0.1, 0.0, 0.0, 0.0, 0.2, 0.7])
-    log_probs = jnp.log(jnp.broadcast_to(probs, (100, 50, 6)) + 1e-9)
-    keys = jax.random.split(jax.random.key(0), 100)
-    tokens, _ = inference._choose(log_probs, keys, 1.0)
-    found = np.bincount(np.asarray(tokens).ravel(), minlength=6) / tokens.size
-    np.testing.assert_allclose(found, probs, atol=0.02)  # 5,000 draws
-    tokens, scores = inference._choose(log_probs, keys, 0.0)
-    assert (np.asarray(tokens) == 5).all()
-    np.testing.assert_allclose(scores, np.log(0.7), rtol=1e-5)
+def without(generator, refused, **changes):
+    """Returns the generator with programs that are said not to parse."""
+    changed = with_settings(generator, **changes)
+    parts = dataclasses.replace(changed.parts, is_valid=lambda t: t not in refused)
+    return dataclasses.replace(changed, parts=parts)
 
 
-def test_a_score_is_the_mean_up_to_the_end_and_ignores_what_follows():
-    tokens = jnp.array([[5, 6, EOS_ID, 7], [5, 6, 7, 8], [PAD_ID, 5, 6, 7]])
-    picked = jnp.log(jnp.array([[0.5, 0.4, 0.8, 0.9]] * 3))
-    log_probs = jnp.full((3, 4, 9), -50.0)
-    rows, columns = np.indices(tokens.shape)
-    log_probs = log_probs.at[rows, columns, tokens].set(picked)
-    _, scores = inference._choose(log_probs, None, 0.0)
-    expected = [np.log([0.5, 0.4, 0.8]).mean(), picked[1].mean(), np.log(0.5)]
-    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+def test_a_draw_that_does_not_parse_gives_way_to_its_likeliest_repair(generator):
+    cold = with_settings(generator, token_temperature=0.0, prefer_valid=False)
+    before = cold.generate([FIRST])[0]
+    refused = {candidate.text for candidate in before}
+    after = without(cold, refused, num_repairs=50).generate([FIRST])[0]
+    assert len(after) == len(before)
+    assert not refused & {candidate.text for candidate in after}
+    assert all(np.isfinite(candidate.log_prob) for candidate in after)
+    assert without(cold, refused, num_repairs=0).generate([FIRST])[0] == before
+    assert without(cold, {}, num_repairs=50).generate([FIRST])[0] == before
+
+
+def test_a_draw_without_a_repair_that_parses_stays_as_drawn(generator):
+    class Everything:
+        def __contains__(self, text):
+            return True
+
+    before = with_settings(generator, num_repairs=0).generate([FIRST])[0]
+    after = without(generator, Everything(), num_repairs=9).generate([FIRST])[0]
+    assert after == before
 
 
 @functools.cache

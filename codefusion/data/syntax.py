@@ -91,8 +91,9 @@ def _bash(text):
 
 
 def _python(text):
-    # Depth is judged by tree-sitter, which does not recurse: ast.parse does.
-    if not is_shallow(parse(text, "python")):
+    # Depth is judged by tree-sitter, which does not recurse: ast.parse does. It takes
+    # about a character to go one deeper, so what is short need not be looked at.
+    if len(text) > MAX_DEPTH // 2 and not is_shallow(parse(text, "python")):
         return False
     try:
         with warnings.catch_warnings():

@@ -48,6 +48,7 @@ def get_config(dataset="nl2bash"):
     c.inference.num_draws = 5
     c.inference.ranking = dict(name="log_prob")
     c.inference.prefer_valid = False
+    c.inference.num_repairs = 0
     c.inference.token_temperature = 0.0
     c.evaluation.metrics = ()  # all that apply to the language
     return c

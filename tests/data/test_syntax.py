@@ -76,6 +76,14 @@ def test_every_text_gets_a_verdict(language, text):
     assert syntax.is_valid(text, language) in (True, False)
 
 
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(alphabet="()[]{}'\"\\\n :=,|;-~+.%f$a1", max_size=100))
+def test_short_python_is_never_deep(text):
+    half = syntax.MAX_DEPTH // 2
+    for short in (text[:half], (text[:3] * half)[:half]):
+        assert syntax.is_shallow(syntax.parse(short, "python"))
+
+
 def test_warnings_about_a_prediction_are_silenced():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,0 +1,131 @@
+"""From log-probabilities to tokens: the likeliest, a draw, or the next likeliest.
+
+The decoder writes all positions at once and each by itself, so the probability of a
+whole sequence is a product over positions. The sequences can therefore be listed by
+falling probability without a beam and without calling the network again.
+"""
+
+import heapq
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from codefusion.data.tokenizer import EOS_ID, PAD_ID
+
+# Tokens kept at each position. On CoNaLa programs that parse were found within the
+# first hundred sequences, few of which reach further down at any position.
+NUM_LIKELIEST = 6
+
+
+class Draw(NamedTuple):
+    """The tokens of one draw, and the likeliest tokens at each of its positions.
+
+    Arrays may have further axes in front.
+
+    Attributes:
+      tokens: what was drawn, int32[L].
+      log_probs: of those tokens, float32[L].
+      likeliest: the K likeliest tokens, the best first, int32[L, K].
+      likeliest_log_probs: of those, float32[L, K].
+    """
+
+    tokens: np.ndarray
+    log_probs: np.ndarray
+    likeliest: np.ndarray
+    likeliest_log_probs: np.ndarray
+
+
+def draw(log_probs, keys, temperature):
+    """Returns a `Draw` of every row.
+
+    Args:
+      log_probs: of every token at every position, float32[R, L, V].
+      keys: one of each row, key[R]; not read at temperature 0.
+      temperature: 0 takes the likeliest tokens.
+    """
+    count = min(NUM_LIKELIEST, log_probs.shape[-1])
+    best_log_probs, best = jax.lax.top_k(log_probs, count)
+    if not temperature:
+        return Draw(best[..., 0], best_log_probs[..., 0], best, best_log_probs)
+
+    def draw_row(key, row):
+        return jax.random.categorical(key, row / temperature, axis=-1)
+
+    tokens = jax.vmap(draw_row)(keys, log_probs)
+    picked = jnp.take_along_axis(log_probs, tokens[..., None], axis=-1)[..., 0]
+    return Draw(tokens, picked, best, best_log_probs)
+
+
+def score(tokens, log_probs):
+    """Returns the mean log-probability of the tokens up to the first end, a float.
+
+    Args:
+      tokens: int32[L].
+      log_probs: of those tokens, float32[L].
+    """
+    return float(np.mean(log_probs[: _end(tokens) + 1]))
+
+
+def by_probability(drawn):
+    """Yields (tokens, log_probs) of whole sequences, the likeliest first.
+
+    What comes after the end of the likeliest sequence stays as it is there.
+
+    Args:
+      drawn: a `Draw` of one row.
+    """
+    tokens, log_probs = drawn.likeliest, drawn.likeliest_log_probs
+    swaps = _swaps(log_probs[: _end(tokens[:, 0]) + 1])
+    for chosen in _by_cost([loss for loss, _, _ in swaps], [p for _, p, _ in swaps]):
+        rank = np.zeros(len(tokens), int)
+        for index in chosen:
+            _, position, rank_there = swaps[index]
+            rank[position] = rank_there
+        rows = np.arange(len(tokens))
+        yield tokens[rows, rank], log_probs[rows, rank]
+
+
+def _swaps(log_probs):
+    """Returns (loss, position, rank) of taking another token than the likeliest."""
+    losses = log_probs[:, :1] - log_probs
+    return sorted(
+        (float(losses[position, rank]), position, rank)
+        for position, rank in np.ndindex(losses.shape)
+        if rank and np.isfinite(losses[position, rank])
+    )
+
+
+def _by_cost(costs, positions):
+    """Yields sets of items, each a tuple of rising indices, by rising sum of costs.
+
+    No set holds two items of one position. From a set the next ones are reached by
+    adding the item after its last, or moving the last on by one; each set is reached
+    once, and none before a cheaper one.
+
+    Args:
+      costs: rising, list[float].
+      positions: of each item, list[int].
+    """
+    waiting = [(0.0, ())]
+    while waiting:
+        cost, chosen = heapq.heappop(waiting)
+        *before, last = chosen or (-1,)
+        fits = last < 0 or all(positions[i] != positions[last] for i in before)
+        if fits:
+            yield chosen
+        following = last + 1
+        if following == len(costs):
+            continue
+        if fits:
+            heapq.heappush(waiting, (cost + costs[following], (*chosen, following)))
+        if chosen:
+            moved = cost - costs[last] + costs[following]
+            heapq.heappush(waiting, (moved, (*before, following)))
+
+
+def _end(tokens):
+    """Returns the place of the first eos or pad, else that of the last token."""
+    ends = np.flatnonzero((tokens == EOS_ID) | (tokens == PAD_ID))
+    return int(ends[0]) if len(ends) else len(tokens) - 1
