@@ -45,6 +45,7 @@ RUNS = {
         "model.self_conditioning": False,
         "training.self_conditioning": 0.0,
     },
+    "guidance": {"training.context_dropout": 0.1, "inference.guidance": 1.5},
     "narrow": {"model.embedding_width": 16, "diffusion.embedding_scale": 0.5},
     "wide": {"model.embedding_width": 96, "diffusion.embedding_scale": 0.15},
     "unit_scale": {"diffusion.embedding_scale": 1.0},
