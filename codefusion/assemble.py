@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from codefusion import config as configs
 from codefusion import diffusion, models, ranking
-from codefusion.data import datasets, pipeline, syntax, value_swaps
+from codefusion.data import datasets, pipeline, syntax
 from codefusion.data import tokenizer as tokenizers
 from codefusion.training import loop, objectives, optimizers
 
@@ -71,6 +71,7 @@ def check(config):
     checked = configs.check(config, tables())
     for key in ("pretraining.corpora", "pretraining.mixture", "training.mixture"):
         _check_names(checked, key)
+    _check_optimizers(checked)
     _check_shares(checked)
     _check_conditioning(checked)
     draws, kept = checked.inference.num_draws, checked.inference.num_candidates
@@ -93,6 +94,14 @@ def _check_names(config, key):
             )
 
 
+def _check_optimizers(config):
+    for stage in ("pretraining", "training"):
+        try:
+            configs.build(optimizers.OPTIMIZERS, config[stage].optimizer)
+        except ValueError as error:
+            raise ValueError(f"{stage}.{error}") from error
+
+
 def _check_conditioning(config):
     rate = config.training.self_conditioning
     if rate and not config.model.self_conditioning:
@@ -104,7 +113,9 @@ def _check_conditioning(config):
 
 
 def check_guidance(guidance, config):
-    """Raises ValueError where guidance needs an empty context that is not trained."""
+    """Raises ValueError where guidance is negative, or needs what is not trained."""
+    if guidance < 0:
+        raise ValueError(f"inference.guidance is {guidance}; expected at least 0.")
     if guidance != 1 and not config.training.context_dropout:
         raise ValueError(
             f"inference.guidance is {guidance}, but training.context_dropout is 0, so "
@@ -182,7 +193,8 @@ def train_tokenizer(config):
 
 def _training_texts(config):
     main = dataset(config)
-    names = [name for name, _ in (*config.training.mixture, *_mixture(config))]
+    shares = (*config.training.mixture, *_mixture(config))
+    names = dict.fromkeys(name for name, _ in shares if name != main.name)
     pairs = [main, *(datasets.beside(main, name) for name in names)]
     for source in pairs:
         for example in source.examples("train"):
@@ -234,9 +246,9 @@ def _stage(config, name, rows, tokenizer, built):
         num_steps=section.num_steps,
         ema_decay=section.ema_decay,
         left_out={
-            name: rows.num_dropped
-            for name, rows in zip(names, sources, strict=True)
-            if rows.num_dropped
+            data_set: source.num_dropped
+            for data_set, source in zip(names, sources, strict=True)
+            if source.num_dropped
         },
     )
 
@@ -245,8 +257,7 @@ def _training_rows(config, tokenizer):
     """Yields (name, rows, weight): the data set, and what the mixture adds to it."""
     main = dataset(config)
     share = 1 - _sum_of_shares(config.training)
-    copies = config.training.value_swaps
-    yield main.name, _pair_rows(config, main, tokenizer, copies=copies), share
+    yield main.name, _pair_rows(config, main, tokenizer), share
     for name, share in config.training.mixture:
         yield name, _pair_rows(config, datasets.beside(main, name), tokenizer), share
 
@@ -267,12 +278,9 @@ def _sum_of_shares(section):
     return sum(share for _, share in section.mixture)
 
 
-def _pair_rows(config, source, tokenizer, *, copies=0):
+def _pair_rows(config, source, tokenizer):
     lengths = _lengths(config)
-    examples = value_swaps.with_swaps(
-        source.examples("train"), copies, seed=config.seed
-    )
-    pairs = pipeline.encode_pairs(examples, tokenizer, **lengths)
+    pairs = pipeline.encode_pairs(source.examples("train"), tokenizer, **lengths)
     return pipeline.PairRows(pairs, **lengths)
 
 

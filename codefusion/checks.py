@@ -122,7 +122,6 @@ RULES = (
     _above("training.checkpoint_minutes", 0),
     _at_least("training.log_every", 1),
     _at_least("training.eval_every", 0),
-    _at_least("training.value_swaps", 0),
     _at_least("training.max_to_keep", 1),
     _at_least("inference.num_candidates", 1),
     _at_least("inference.num_draws", 1),

@@ -80,7 +80,6 @@ _DEFAULTS = dict(
         optimizer=_OPTIMIZER,
         ema_decay=0.999,
         mixture=(),
-        value_swaps=0,  # copies of a row with other file names and numbers
         context_dropout=0.0,  # of pre-training as well
         self_conditioning=0.5,  # of pre-training as well
         checkpoint_every=500,
@@ -93,7 +92,7 @@ _DEFAULTS = dict(
     inference=dict(
         num_candidates=5,
         num_draws=20,
-        ranking=dict(name="mbr"),
+        ranking=dict(name="covering"),
         prefer_valid=True,
         rounding=dict(name="decoder"),
         guidance=1.0,

@@ -8,14 +8,15 @@ falling probability without a beam and without calling the network again.
 import heapq
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from codefusion.data.tokenizer import EOS_ID, PAD_ID
 
-# Tokens kept at each position. On CoNaLa programs that parse were found within the
-# first hundred sequences, few of which reach further down at any position.
+# Tokens kept at each position. Where a draw has a repair at all, it is mostly among the
+# first hundred sequences, and few of these go further down at any position.
 NUM_LIKELIEST = 6
 
 
@@ -38,13 +39,18 @@ class Draw(NamedTuple):
 
 
 def draw(log_probs, keys, temperature):
-    """Returns a `Draw` of every row.
+    """Returns a draw of every row.
 
     Args:
       log_probs: of every token at every position, float32[R, L, V].
       keys: one of each row, key[R]; not read at temperature 0.
       temperature: 0 takes the likeliest tokens.
+
+    Returns:
+      A `Draw` of arrays int32 and float32 [R, L] and [R, L, K], where K is
+      `NUM_LIKELIEST`, or V if that is less.
     """
+    chex.assert_rank(log_probs, 3)
     count = min(NUM_LIKELIEST, log_probs.shape[-1])
     best_log_probs, best = jax.lax.top_k(log_probs, count)
     if not temperature:
@@ -58,8 +64,8 @@ def draw(log_probs, keys, temperature):
     return Draw(tokens, picked, best, best_log_probs)
 
 
-def score(tokens, log_probs):
-    """Returns the mean log-probability of the tokens up to the first end, a float.
+def mean_log_prob(tokens, log_probs):
+    """Returns the mean over tokens up to and with the first eos or pad, a float.
 
     Args:
       tokens: int32[L].
@@ -68,23 +74,30 @@ def score(tokens, log_probs):
     return float(np.mean(log_probs[: _end(tokens) + 1]))
 
 
-def by_probability(drawn):
-    """Yields (tokens, log_probs) of whole sequences, the likeliest first.
+def by_probability(draw):
+    """Yields sequences of the tokens kept at each position, the likeliest first.
 
-    What comes after the end of the likeliest sequence stays as it is there.
+    What counts is the product over the positions up to and with the end of the
+    likeliest sequence; what follows stays as it is there. The same holds behind an end
+    that a sequence has earlier, so that no two of them are one program.
 
     Args:
-      drawn: a `Draw` of one row.
+      draw: a `Draw` of one row.
+
+    Yields:
+      (tokens int32[L], log_probs float32[L]).
     """
-    tokens, log_probs = drawn.likeliest, drawn.likeliest_log_probs
+    tokens, log_probs = draw.likeliest, draw.likeliest_log_probs
+    rows = np.arange(len(tokens))
     swaps = _swaps(log_probs[: _end(tokens[:, 0]) + 1])
     for chosen in _by_cost([loss for loss, _, _ in swaps], [p for _, p, _ in swaps]):
-        rank = np.zeros(len(tokens), int)
+        ranks = np.zeros(len(tokens), int)
         for index in chosen:
-            _, position, rank_there = swaps[index]
-            rank[position] = rank_there
-        rows = np.arange(len(tokens))
-        yield tokens[rows, rank], log_probs[rows, rank]
+            _, position, rank = swaps[index]
+            ranks[position] = rank
+        sequence = tokens[rows, ranks]
+        if not ranks[_end(sequence) + 1 :].any():
+            yield sequence, log_probs[rows, ranks]
 
 
 def _swaps(log_probs):

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from codefusion import assemble, decoding, diffusion, ranking, workdirs
+from codefusion import assemble, decoding, diffusion, workdirs
 from codefusion.data.tokenizer import EOS_ID, PAD_ID, Tokenizer
 
 # What is folded into the key of a draw, so that nothing is drawn from one key twice:
@@ -65,6 +65,7 @@ class Settings:
       token_temperature: of the draw from the head; 0 takes the likeliest token.
       num_repairs: where a draw does not parse, how many sequences of tokens, the
         likeliest first, are tried in its place; 0 leaves it as drawn.
+      prefer_valid: whether candidates that parse come before those that do not.
       batch_size: requests computed together.
     """
 
@@ -74,6 +75,7 @@ class Settings:
     temperature: float
     token_temperature: float
     num_repairs: int
+    prefer_valid: bool
     batch_size: int
 
 
@@ -209,8 +211,17 @@ class Generator:
         parts, sampler = self.parts, self.parts.sampler
         if steps is not None:
             sampler = dataclasses.replace(sampler, num_steps=steps)
-        chosen = (parts.model, parts.process, parts.rounding, sampler, settings)
-        return _Plan(*chosen, self.config.data.target_length)
+        return _Plan(
+            model=parts.model,
+            process=parts.process,
+            rounding=parts.rounding,
+            sampler=sampler,
+            target_length=self.config.data.target_length,
+            num_draws=settings.num_draws,
+            guidance=settings.guidance,
+            temperature=settings.temperature,
+            token_temperature=settings.token_temperature,
+        )
 
     def _answer(self, sources, first, seed, settings, steps):
         """Returns the candidates of at most `batch_size` requests."""
@@ -236,30 +247,34 @@ class Generator:
 
     def _rank(self, draws, settings):
         """Returns the candidates of one request from all its draws."""
+        is_valid = functools.cache(self.parts.is_valid)
         found = [
-            self._program(decoding.Draw(*leaves), settings.num_repairs)
+            self._program(decoding.Draw(*leaves), settings.num_repairs, is_valid)
             for leaves in zip(*draws, strict=True)
         ]
         texts = [program.text for program in found]
-        order = self.parts.ranking.rank(texts, [p.log_prob for p in found])
-        if self.config.inference.prefer_valid:
-            order = ranking.valid_first(order, texts, self.parts.is_valid)
+        preferred = [is_valid(t) for t in texts] if settings.prefer_valid else None
+        order = self.parts.ranking.rank(texts, [p.log_prob for p in found], preferred)
         return [found[i] for i in order[: settings.num_candidates]]
 
-    def _program(self, draw, num_repairs):
+    def _program(self, draw, num_repairs, is_valid):
         """Returns a draw as a `Candidate`, or the likeliest of its repairs that parses.
 
         Args:
           draw: a `decoding.Draw` of one row.
           num_repairs: as in `Settings`.
+          is_valid: whether a text parses, str -> bool.
         """
-        drawn = draw.tokens, draw.log_probs
+        drawn = self._candidate(draw.tokens, draw.log_probs)
+        if not num_repairs or is_valid(drawn.text):
+            return drawn
         repairs = itertools.islice(decoding.by_probability(draw), num_repairs)
-        for tokens, log_probs in itertools.chain([drawn], repairs):
-            text = self.tokenizer.decode(tokens)
-            if self.parts.is_valid(text):
-                return Candidate(text, decoding.score(tokens, log_probs))
-        return Candidate(self.tokenizer.decode(draw.tokens), decoding.score(*drawn))
+        written = (self._candidate(*repair) for repair in repairs)
+        return next((c for c in written if is_valid(c.text)), drawn)
+
+    def _candidate(self, tokens, log_probs):
+        text = self.tokenizer.decode(tokens)
+        return Candidate(text, decoding.mean_log_prob(tokens, log_probs))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -273,19 +288,22 @@ class _Plan:
     process: object
     rounding: object
     sampler: object
-    settings: Settings
     target_length: int
+    num_draws: int
+    guidance: float
+    temperature: float
+    token_temperature: float
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _draw(plan, params, source, mask, key, numbers):
     """Returns the draws of a batch, a `decoding.Draw` of arrays [B, N, ...]."""
-    num_draws = plan.settings.num_draws
+    num_draws = plan.num_draws
     keys = _draw_keys(key, numbers, num_draws)
     x0_hat, _, context = _sample(plan, params, source, mask, keys)
     log_probs = _log_probs(plan, params, x0_hat, context)
     token_keys = jax.vmap(lambda k: jax.random.fold_in(k, _TOKEN_STREAM))(keys)
-    draws = decoding.draw(log_probs, token_keys, plan.settings.token_temperature)
+    draws = decoding.draw(log_probs, token_keys, plan.token_temperature)
     shape = (len(source), num_draws)
     return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), draws)
 
@@ -306,7 +324,7 @@ def _sample(plan, params, source, mask, keys):
     """Returns x0_hat [R, L, E], its history [steps, R, L, E] and the context."""
     bound = functools.partial(plan.model.apply, {"params": params})
     shape = (plan.target_length, plan.model.embedding_width)
-    contexts = _contexts(bound, source, mask, plan.settings)
+    contexts = _contexts(bound, source, mask, plan)
     table = bound(method="embedding_table")
 
     def denoise(xt, t, estimate):
@@ -315,13 +333,14 @@ def _sample(plan, params, source, mask, keys):
             bound(inputs, t, estimate, context, method="denoise")
             for context in contexts
         ]
-        return plan.rounding(_guide(guesses, plan.settings.guidance), table)
+        x0_hat = diffusion.guide(guesses[0], guesses[-1], guidance=plan.guidance)
+        return plan.rounding(x0_hat, table)
 
     x0_hat, history = diffusion.sample(
         plan.sampler,
         plan.process,
         denoise,
-        plan.settings.temperature * _normal(keys, _START_STREAM, shape),
+        plan.temperature * _normal(keys, _START_STREAM, shape),
         _times(plan.process, plan.sampler),
         draw_noise=lambda index: _normal(keys, _STEP_STREAM + index, shape),
     )
@@ -349,34 +368,14 @@ def load(workdir, step=None):
     )
 
 
-def _contexts(bound, source, mask, settings):
+def _contexts(bound, source, mask, plan):
     """Returns the context repeated for each draw, and an empty one for guidance."""
     context = bound(source, mask, method="encode")
     found = [context]
-    if settings.guidance != 1.0:
+    if plan.guidance != 1.0:
         dropped = jnp.ones(len(source), bool)
         found.append(bound(source, mask, dropped=dropped, method="encode"))
-    return [_repeat(each, settings.num_draws) for each in found]
-
-
-def _repeat(context, draws):
-    """Returns the context with every row repeated for its draws."""
-
-    def repeat(name, value):
-        # Keys and values by layer have their rows on the third axis.
-        axis = 2 if name in ("denoiser", "decoder") else 0
-        return jnp.repeat(value, draws, axis=axis)
-
-    pairs = zip(context._fields, context, strict=True)
-    return type(context)(*(repeat(name, value) for name, value in pairs))
-
-
-def _guide(guesses, guidance):
-    """Returns the guided estimate: empty + guidance (conditional - empty)."""
-    if len(guesses) == 1:
-        return guesses[0]
-    conditional, empty = guesses
-    return empty + guidance * (conditional - empty)
+    return [each.repeat(plan.num_draws) for each in found]
 
 
 def _draw_keys(key, numbers, num_draws):

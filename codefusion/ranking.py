@@ -3,6 +3,8 @@
 A request is drawn several times and answered with a few candidates. Equal draws
 merge: a text is offered once, and how often it was drawn counts as its votes. Repeats
 come after all distinct texts, for when more candidates are asked for than there are.
+Texts that are preferred, those that parse, come before the others; all draws have a
+say in which of them is first.
 
 Distances come from Myers' bit-parallel algorithm in Hyyrö's form, with the bit
 columns of all texts laid side by side in one integer, so that one pass over a text
@@ -19,33 +21,37 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class InOrder:
-    """Keeps the order of the draws, repeats included."""
+    """Keeps the order of the draws."""
 
-    def rank(self, candidates, log_probs):
+    def rank(self, candidates, log_probs, preferred=None):
         """Returns the indices of all draws, the best first.
 
         Args:
           candidates: texts drawn for one request, list[str].
           log_probs: mean token log-probability of each, list[float].
+          preferred: whether to put each before those that are not, list[bool] with
+            one value for equal texts; None makes no difference between them.
 
         Returns:
           Each index into candidates once, list[int].
         """
-        _check(candidates, log_probs)
-        return list(range(len(candidates)))
+        preferred = _checked(candidates, log_probs, preferred)
+        return sorted(range(len(candidates)), key=lambda index: not preferred[index])
 
 
 @dataclasses.dataclass(frozen=True)
 class LogProb:
     """Orders distinct texts by mean token log-probability, votes breaking ties."""
 
-    def rank(self, candidates, log_probs):
+    def rank(self, candidates, log_probs, preferred=None):
         """Returns the indices, the likeliest text first; see `InOrder.rank`."""
-        _check(candidates, log_probs)
+        preferred = _checked(candidates, log_probs, preferred)
         votes = collections.Counter(candidates)
         scores = [
-            (_number(log_prob), votes[text])
-            for text, log_prob in zip(candidates, log_probs, strict=True)
+            (first, _number(log_prob), votes[text])
+            for text, log_prob, first in zip(
+                candidates, log_probs, preferred, strict=True
+            )
         ]
         return _best(candidates, log_probs, scores=scores)
 
@@ -54,68 +60,42 @@ class LogProb:
 class Votes:
     """Orders distinct texts by how often they were drawn."""
 
-    def rank(self, candidates, log_probs):
+    def rank(self, candidates, log_probs, preferred=None):
         """Returns the indices, the most frequent text first; see `InOrder.rank`."""
-        _check(candidates, log_probs)
+        preferred = _checked(candidates, log_probs, preferred)
         votes = collections.Counter(candidates)
-        scores = [votes[text] for text in candidates]
+        scores = [
+            (first, votes[text])
+            for text, first in zip(candidates, preferred, strict=True)
+        ]
         return _best(candidates, log_probs, scores=scores)
 
 
 @dataclasses.dataclass(frozen=True)
 class MinimumBayesRisk:
-    """Orders distinct texts so that the first few serve best together.
+    """Orders distinct texts by their similarity to all draws, repeats included.
 
-    The first is the text most similar to all draws, repeats included: minimum Bayes
-    risk (Kumar and Byrne 2004). Each next one is the text that, with those before it,
-    brings the draws nearest to their nearest candidate: the greedy answer to facility
-    location, worth at least 1 - 1/e of the best set (Nemhauser et al. 1978).
-
-    Attributes:
-      jointly: False orders all texts as the first is chosen, each by itself.
-      ngram_weight: share in [0, 1] of the character n-gram overlap in the
-        similarity; the rest is normalised edit similarity.
-      ngram_order: length of those n-grams.
+    Minimum Bayes risk (Kumar and Byrne 2004): each text stands by itself, and the
+    second is often nearly the first.
     """
 
-    jointly: bool = True
-    ngram_weight: float = 0.0
-    ngram_order: int = 3
-
-    def __post_init__(self):
-        if not 0.0 <= self.ngram_weight <= 1.0:
-            raise ValueError(
-                f"inference.ranking.ngram_weight is {self.ngram_weight}; "
-                "expected a number in [0, 1]."
-            )
-        if self.ngram_order < 1:
-            raise ValueError(
-                f"inference.ranking.ngram_order is {self.ngram_order}; expected >= 1."
-            )
-
-    def rank(self, candidates, log_probs):
+    def rank(self, candidates, log_probs, preferred=None):
         """Returns the indices, the least risky text first; see `InOrder.rank`."""
-        _check(candidates, log_probs)
-        votes = collections.Counter(candidates)
-        likeliest = dict.fromkeys(votes, -math.inf)
-        for text, log_prob in zip(candidates, log_probs, strict=True):
-            likeliest[text] = max(likeliest[text], _number(log_prob))
-        order = _cover(
-            self._similarity(list(votes)),
-            np.array(list(votes.values()), float),
-            list(likeliest.values()),
-            jointly=self.jointly,
-        )
-        texts = list(votes)
-        place = {texts[index]: place for place, index in enumerate(order)}
-        return _best(candidates, log_probs, scores=[-place[t] for t in candidates])
+        return _by_similarity(_least_risk, candidates, log_probs, preferred)
 
-    def _similarity(self, texts):
-        similarity = edit_similarities(texts)
-        if self.ngram_weight == 0.0:
-            return similarity
-        overlap = _ngram_overlaps(texts, self.ngram_order)
-        return (1.0 - self.ngram_weight) * similarity + self.ngram_weight * overlap
+
+@dataclasses.dataclass(frozen=True)
+class Covering:
+    """Orders distinct texts so that the first few serve best together.
+
+    The first is that of minimum Bayes risk. Each next one is the text that, with those
+    before it, brings the draws nearest to their nearest candidate: the greedy answer to
+    facility location, worth at least 1 - 1/e of the best set (Nemhauser et al. 1978).
+    """
+
+    def rank(self, candidates, log_probs, preferred=None):
+        """Returns the indices, each text the best addition; see `InOrder.rank`."""
+        return _by_similarity(_cover, candidates, log_probs, preferred)
 
 
 RANKINGS = {
@@ -123,32 +103,8 @@ RANKINGS = {
     "log_prob": LogProb,
     "votes": Votes,
     "mbr": MinimumBayesRisk,
+    "covering": Covering,
 }
-
-
-def valid_first(order, candidates, is_valid):
-    """Returns an order with programs that parse before those that do not.
-
-    Within each kind the order stays; texts that came before stay behind all others.
-
-    Args:
-      order: indices into candidates, list[int].
-      candidates: texts drawn for one request, list[str].
-      is_valid: whether a text is a program, str -> bool.
-
-    Returns:
-      The same indices, list[int].
-    """
-    first = {}
-    for index in order:
-        first.setdefault(candidates[index], index)
-
-    def group(index):
-        if first[candidates[index]] != index:
-            return 2
-        return 0 if is_valid(candidates[index]) else 1
-
-    return sorted(order, key=group)
 
 
 def edit_distances(text, others):
@@ -178,9 +134,8 @@ def edit_distances(text, others):
 
 
 def edit_similarity(text, other):
-    """Returns 1 - Levenshtein distance / length of the longer text, in [0, 1]."""
-    longest = max(len(text), len(other))
-    return 1.0 - edit_distances(text, [other])[0] / longest if longest else 1.0
+    """Returns the normalised edit similarity of two texts, a float in [0, 1]."""
+    return float(edit_similarities([text, other])[0, 1])
 
 
 def edit_similarities(texts):
@@ -198,36 +153,82 @@ def edit_similarities(texts):
     return 1.0 - distances / np.maximum(longest, 1.0)
 
 
-def _check(candidates, log_probs):
-    if len(candidates) != len(log_probs):
-        raise ValueError(
-            f"{len(candidates)} candidates came with {len(log_probs)} "
-            "log-probabilities; expected one each."
-        )
+def _checked(candidates, log_probs, preferred):
+    """Returns whether each draw is preferred, list[bool]."""
+    preferred = [True] * len(candidates) if preferred is None else preferred
+    for name, given in (("log-probabilities", log_probs), ("preferences", preferred)):
+        if len(candidates) != len(given):
+            raise ValueError(
+                f"{len(candidates)} candidates came with {len(given)} {name}; "
+                "expected one each."
+            )
+    return preferred
 
 
-def _cover(similarity, votes, log_probs, *, jointly):
-    """Returns an order of K texts, each adding most to what those before it cover.
+def _by_similarity(order, candidates, log_probs, preferred):
+    """Returns the indices of all draws, their distinct texts put in order.
 
-    What a set covers is the sum over texts of votes times the greatest similarity to
-    any of the set. Not `jointly`, each text counts as if it were the only one.
+    Args:
+      order: orders distinct texts, as `_cover` does.
+      candidates, log_probs, preferred: as in `InOrder.rank`.
+    """
+    preferred = _checked(candidates, log_probs, preferred)
+    votes = collections.Counter(candidates)
+    texts = list(votes)
+    likeliest, first = dict.fromkeys(texts, -math.inf), {}
+    for text, log_prob, wanted in zip(candidates, log_probs, preferred, strict=True):
+        likeliest[text] = max(likeliest[text], _number(log_prob))
+        first[text] = wanted
+    found = order(
+        edit_similarities(texts),
+        np.array(list(votes.values()), float),
+        [(first[text], likeliest[text]) for text in texts],
+    )
+    place = {texts[index]: place for place, index in enumerate(found)}
+    return _best(candidates, log_probs, scores=[-place[t] for t in candidates])
+
+
+def _least_risk(similarity, votes, standing):
+    """Returns an order of K texts by similarity to all draws.
 
     Args:
       similarity: of every pair of texts, float64[K, K].
-      votes: of each text, float64[K].
-      log_probs: of each text, which settle ties, list[float].
-      jointly: as in `MinimumBayesRisk`.
+      votes: how often each text was drawn, float64[K].
+      standing: (preferred, log-probability) of each text; the preferred come before
+        the others, and the log-probability settles ties.
     """
-    covered, left, order = np.zeros(len(votes)), list(range(len(votes))), []
+    merits = _merits(similarity @ votes, standing)
+    return sorted(range(len(votes)), key=merits.__getitem__, reverse=True)
+
+
+def _cover(similarity, votes, standing):
+    """Returns an order of K texts, each adding most to what those before it cover.
+
+    What a set covers is the sum over texts of votes times the greatest similarity to
+    any of the set.
+
+    Args:
+      similarity, votes, standing: as in `_least_risk`.
+    """
+    covered, left, order = np.zeros(len(votes)), set(range(len(votes))), []
     while left:
-        # Rounding keeps equal gains equal, whatever the order of summation.
-        gains = np.round(np.maximum(similarity - covered, 0.0) @ votes, 9)
-        best = max(left, key=lambda index: (gains[index], log_probs[index], -index))
+        gains = np.maximum(similarity - covered, 0.0) @ votes
+        best = max(left, key=_merits(gains, standing).__getitem__)
         left.remove(best)
         order.append(best)
-        if jointly:
-            covered = np.maximum(covered, similarity[best])
+        covered = np.maximum(covered, similarity[best])
     return order
+
+
+def _merits(gains, standing):
+    """Returns what texts are compared by, greatest first, a list of tuples."""
+    return [
+        # Rounding keeps equal gains equal, whatever the order of summation.
+        (preferred, round(gain, 9), log_prob, -index)
+        for index, (gain, (preferred, log_prob)) in enumerate(
+            zip(gains.tolist(), standing, strict=True)
+        )
+    ]
 
 
 def _best(candidates, log_probs, *, scores):
@@ -273,20 +274,3 @@ def _lanes(others):
     for other in others:
         yield ((1 << len(other)) - 1) << start
         start += len(other) + 1
-
-
-def _ngram_overlaps(texts, order):
-    """Returns the Dice coefficient of character n-gram counts, float64[K, K]."""
-    bags = [_ngrams(text, order) for text in texts]
-    overlaps = np.ones((len(texts), len(texts)))
-    for i, left in enumerate(bags):
-        for j, right in enumerate(bags[:i]):
-            shared = 2.0 * (left & right).total()
-            overlaps[i, j] = overlaps[j, i] = shared / (left.total() + right.total())
-    return overlaps
-
-
-def _ngrams(text, order):
-    """Returns counts of the n-grams; a text shorter than one counts as one n-gram."""
-    count = max(len(text) - order + 1, 1)
-    return collections.Counter(text[i : i + order] for i in range(count))

@@ -37,6 +37,19 @@ def fault(**sections):
     return str(error.value)
 
 
+@pytest.mark.parametrize("stage", ["pretraining", "training"])
+def test_an_unknown_decay_of_the_rate_is_named_with_its_stage(stage):
+    given = tiny()
+    given[stage].optimizer.schedule = "cosin"
+    with pytest.raises(ValueError, match=f"^{stage}.optimizer.schedule is 'cosin'"):
+        assemble.check(given)
+
+
+def test_negative_guidance_is_refused():
+    with pytest.raises(ValueError, match="guidance is -2; expected at least 0"):
+        assemble.check_guidance(-2, assemble.check(tiny()))
+
+
 @pytest.mark.parametrize("key", ["pretraining__mixture", "training__mixture"])
 def test_an_unknown_data_set_in_a_mixture_is_named_with_the_known_ones(key):
     line = fault(**{key: (("cf_rule", 0.5),)})
@@ -139,4 +152,4 @@ def test_a_data_set_mixed_with_itself_keeps_its_size_and_seed():
     main = assemble.dataset(given)
     texts = list(assemble._training_texts(given))
     assert len(main.examples("train")) == 100
-    assert len(texts) == 2 * (100 + 100)  # an utterance and a program each
+    assert len(texts) == 2 * 100  # an utterance and a program each, read once

@@ -43,6 +43,14 @@ def test_what_follows_the_end_stays(end):
     assert found == [[WORD, end, 8], [6, end, 8], [WORD, 7, 8], [6, 7, 8]]
 
 
+def test_an_earlier_end_leaves_what_follows_it_alone():
+    probabilities = np.array([[0.6, 0.4], [0.7, 0.3], [0.9, 0.1]])
+    row = one_row(probabilities, [[WORD, 6], [7, EOS_ID], [8, 9]])
+    found = [tokens.tolist() for tokens, _ in decoding.by_probability(row)]
+    assert [WORD, EOS_ID, 8] in found and [6, EOS_ID, 8] in found
+    assert len(found) == 6 and not any(f[1] == EOS_ID and f[2] == 9 for f in found)
+
+
 def test_a_token_without_probability_is_never_taken():
     with np.errstate(divide="ignore"):
         row = one_row(np.array([[1.0, 0.0], [0.9, 0.1]]), [[WORD, 6], [7, 8]])
@@ -86,7 +94,9 @@ def test_without_temperature_the_draw_is_the_likeliest_sequence():
     "tokens, counted",
     [([5, 6, EOS_ID, 7], 3), ([5, 6, 7, 8], 4), ([PAD_ID, 5, 6, 7], 1)],
 )
-def test_a_score_is_the_mean_up_to_the_end_and_ignores_what_follows(tokens, counted):
+def test_what_counts_is_the_mean_up_to_the_end_and_ignores_what_follows(
+    tokens, counted
+):
     log_probs = np.log([0.5, 0.4, 0.8, 0.9])
-    found = decoding.score(np.array(tokens), log_probs)
+    found = decoding.mean_log_prob(np.array(tokens), log_probs)
     assert found == pytest.approx(log_probs[:counted].mean())

@@ -3,13 +3,15 @@
 import dataclasses
 import functools
 import importlib.util
+import itertools
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codefusion import assemble, diffusion, inference
+from codefusion import assemble, decoding, diffusion, inference
 from codefusion.data.tokenizer import EOS_ID, Tokenizer
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -186,8 +188,10 @@ def test_the_network_is_called_once_a_step(generator, answer):
 def test_guidance_of_one_is_the_answer_without_guidance(generator, answer):
     assert generator.generate([FIRST], guidance=1.0)[0] == answer
     guesses = jax.random.normal(jax.random.key(0), (2, 1, 4, 3))
-    np.testing.assert_allclose(inference._guide(guesses, 1.0), guesses[0], rtol=1e-5)
-    np.testing.assert_allclose(inference._guide(guesses, 0.0), guesses[1], rtol=1e-5)
+    np.testing.assert_allclose(diffusion.guide(*guesses, guidance=1.0), guesses[0])
+    near = diffusion.guide(*guesses, guidance=1.0 + 1e-6)
+    np.testing.assert_allclose(near, guesses[0], atol=1e-5)
+    np.testing.assert_allclose(diffusion.guide(*guesses, guidance=0.0), guesses[1])
 
 
 def test_guidance_moves_the_answer(generator, answer):
@@ -243,15 +247,23 @@ def without(generator, refused, **changes):
 
 
 def test_a_draw_that_does_not_parse_gives_way_to_its_likeliest_repair(generator):
-    cold = with_settings(generator, token_temperature=0.0, prefer_valid=False)
-    before = cold.generate([FIRST])[0]
-    refused = {candidate.text for candidate in before}
-    after = without(cold, refused, num_repairs=50).generate([FIRST])[0]
-    assert len(after) == len(before)
-    assert not refused & {candidate.text for candidate in after}
-    assert all(np.isfinite(candidate.log_prob) for candidate in after)
-    assert without(cold, refused, num_repairs=0).generate([FIRST])[0] == before
-    assert without(cold, {}, num_repairs=50).generate([FIRST])[0] == before
+    one = with_settings(generator, num_draws=1, num_candidates=1, prefer_valid=False)
+    (drawn,) = one.generate([FIRST])[0]
+    (source, mask), numbers = one._pad([one.encode(FIRST)], 2), jnp.arange(2)
+    plan = one._plan(one._settings(), None)
+    draws = inference._draw(plan, one.params, source, mask, jax.random.key(0), numbers)
+    row = decoding.Draw(*(np.asarray(leaf[0, 0]) for leaf in draws))
+    listed = [one.tokenizer.decode(t) for t, _ in _first(decoding.by_probability(row))]
+    refused = {drawn.text, *listed[:3]}
+    expected = next(text for text in listed if text not in refused)
+    (repaired,) = without(one, refused, num_repairs=50).generate([FIRST])[0]
+    assert repaired.text == expected and np.isfinite(repaired.log_prob)
+    assert without(one, refused, num_repairs=0).generate([FIRST])[0] == [drawn]
+    assert without(one, {}, num_repairs=50).generate([FIRST])[0] == [drawn]
+
+
+def _first(sequences):
+    return itertools.islice(sequences, 50)
 
 
 def test_a_draw_without_a_repair_that_parses_stays_as_drawn(generator):

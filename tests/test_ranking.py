@@ -1,6 +1,5 @@
 """Rankings offer distinct texts first, and distances equal rapidfuzz's."""
 
-import functools
 import itertools
 import math
 import random
@@ -59,7 +58,7 @@ def test_every_ranking_returns_each_index_once(name, candidates, seed):
     assert sorted(order) == list(range(len(candidates)))
 
 
-@pytest.mark.parametrize("name", ["log_prob", "votes", "mbr"])
+@pytest.mark.parametrize("name", sorted(set(ranking.RANKINGS) - {"none"}))
 @given(candidates=texts)
 def test_distinct_texts_come_before_repeats(name, candidates):
     log_probs = [-1.0] * len(candidates)
@@ -80,25 +79,22 @@ def test_in_order_keeps_repeats_where_they_were():
     assert ranking.InOrder().rank(DRAWS, LOG_PROBS) == [0, 1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("ngram_weight", [0.0, 0.5, 1.0])
-def test_minimum_bayes_risk_prefers_the_centre_of_a_cluster(ngram_weight):
+@pytest.mark.parametrize("name", ["mbr", "covering"])
+def test_the_first_by_risk_is_the_centre_of_a_cluster(name):
     draws = ["zzzz", "find . -name x", "find . -name xy", "find . -nam x"]
-    risk = functools.partial(ranking.MinimumBayesRisk, ngram_weight=ngram_weight)
-    log_probs = [0.0, -9.0, -9.0, -9.0]
-    assert risk().rank(draws, log_probs)[0] == 1
-    assert risk(jointly=False).rank(draws, log_probs)[-1] == 0
+    assert ranking.RANKINGS[name]().rank(draws, [0.0, -9.0, -9.0, -9.0])[0] == 1
 
 
-def test_the_second_of_minimum_bayes_risk_stands_for_what_the_first_does_not():
+def test_the_second_by_risk_is_near_the_first_and_by_covering_far():
     draws = ["sort -n a", "sort -n a", "sort -r a", "wc -l", "wc -w"]
-    assert ranking.MinimumBayesRisk().rank(draws, [-1.0] * 5)[:2] == [0, 3]
-    assert ranking.MinimumBayesRisk(jointly=False).rank(draws, [-1.0] * 5)[:2] == [0, 2]
+    assert ranking.MinimumBayesRisk().rank(draws, [-1.0] * 5)[:2] == [0, 2]
+    assert ranking.Covering().rank(draws, [-1.0] * 5)[:2] == [0, 3]
 
 
 @settings(max_examples=50)
 @given(candidates=texts, size=st.integers(1, 4))
 def test_candidates_cover_the_draws_nearly_as_well_as_the_best_set(candidates, size):
-    order = ranking.MinimumBayesRisk().rank(candidates, [-1.0] * len(candidates))
+    order = ranking.Covering().rank(candidates, [-1.0] * len(candidates))
     similarity = ranking.edit_similarities(candidates)
 
     def covered(chosen):
@@ -109,9 +105,11 @@ def test_candidates_cover_the_draws_nearly_as_well_as_the_best_set(candidates, s
     assert covered(order[:size]) >= (1 - 1 / math.e) * best - 1e-9
 
 
-def test_repeats_vote_in_minimum_bayes_risk():
-    once = ranking.MinimumBayesRisk().rank(["aaaa", "bbbb"], [-2.0, -1.0])
-    twice = ranking.MinimumBayesRisk().rank(["aaaa", "bbbb", "aaaa"], [-2, -1, -2])
+@pytest.mark.parametrize("name", ["mbr", "covering"])
+def test_repeats_vote_against_risk(name):
+    by_risk = ranking.RANKINGS[name]()
+    once = by_risk.rank(["aaaa", "bbbb"], [-2.0, -1.0])
+    twice = by_risk.rank(["aaaa", "bbbb", "aaaa"], [-2, -1, -2])
     assert (once[0], twice[0]) == (1, 0)
 
 
@@ -124,18 +122,30 @@ def test_a_text_without_its_log_probability_is_refused():
         ranking.LogProb().rank(["a", "b"], [0.0])
 
 
-def test_an_n_gram_weight_outside_the_unit_interval_is_refused():
-    with pytest.raises(ValueError, match="inference.ranking.ngram_weight"):
-        ranking.MinimumBayesRisk(ngram_weight=1.5)
+def test_a_text_without_its_preference_is_refused():
+    with pytest.raises(ValueError, match="2 candidates came with 1 preferences"):
+        ranking.Votes().rank(["a", "b"], [0.0, 0.0], [True])
 
 
-def test_valid_programs_come_first_and_repeats_last():
-    candidates = ["bad", "good", "bad", "fine", "good"]
-    order = ranking.valid_first([0, 1, 2, 3, 4], candidates, lambda text: text != "bad")
-    assert order == [1, 3, 0, 2, 4]
+@pytest.mark.parametrize("name", sorted(ranking.RANKINGS))
+@given(candidates=texts)
+def test_the_preferred_come_first_and_equal_preferences_change_nothing(
+    name, candidates
+):
+    chosen, log_probs = ranking.RANKINGS[name](), [-1.0] * len(candidates)
+    plain = chosen.rank(candidates, log_probs)
+    for alike in ([True] * len(candidates), [False] * len(candidates)):
+        assert chosen.rank(candidates, log_probs, alike) == plain
+    preferred = ["a" in text for text in candidates]
+    order = chosen.rank(candidates, log_probs, preferred)
+    assert sorted(order) == sorted(plain)
+    distinct = dict.fromkeys(candidates[index] for index in order)
+    assert sorted(distinct, key=lambda text: "a" not in text) == list(distinct)
 
 
-def test_an_order_of_valid_programs_stays():
-    order = [2, 0, 1]
-    assert ranking.valid_first(order, ["a", "b", "c"], lambda _: True) == order
-    assert ranking.valid_first(order, ["a", "b", "c"], lambda _: False) == order
+def test_of_the_preferred_the_first_is_nearest_to_all_draws():
+    draws = ["grep -r f .", "grep -r f", *["grep -r f . )"] * 2, "grep -r o . )"]
+    draws = [*draws, "ls -l | wc -c"]
+    preferred = [")" not in text for text in draws]
+    for by_risk in (ranking.MinimumBayesRisk(), ranking.Covering()):
+        assert by_risk.rank(draws, [-1.0] * 6, preferred)[0] == 0

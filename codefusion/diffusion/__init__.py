@@ -10,6 +10,7 @@ from codefusion.diffusion.samplers import (
     DDIM,
     DDPM,
     DPMSolverPP,
+    guide,
     sample,
     time_grid,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "SCHEDULES",
     "TIMES",
     "GaussianProcess",
+    "guide",
     "nearest_log_probs",
     "sample",
     "time_grid",

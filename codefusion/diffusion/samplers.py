@@ -121,6 +121,22 @@ class DPMSolverPP:
         return sigma_s / sigma_t * step.xt - a_s * jnp.expm1(-h) * d
 
 
+def guide(conditional, empty, *, guidance):
+    """Returns the estimate under classifier-free guidance, float32[R, L, E].
+
+    Ho and Salimans 2022, eq. 6, with guidance = 1 + w; 1 gives the conditional.
+
+    Args:
+      conditional: x0_hat under the context, float32[R, L, E].
+      empty: x0_hat under the empty context, float32[R, L, E].
+      guidance: a number, at least 0.
+    """
+    chex.assert_equal_shape([conditional, empty])
+    if guidance == 1:
+        return conditional
+    return empty + guidance * (conditional - empty)
+
+
 def _not_negative(x):
     return jnp.maximum(x, 0.0)
 

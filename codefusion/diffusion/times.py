@@ -21,8 +21,9 @@ class UniformTimes:
 class StratifiedTimes:
     """Low-discrepancy times: one shared offset, rows evenly spaced and then shuffled.
 
-    Each row's marginal is uniform, but a batch always covers [0, 1), which lowers
-    the variance of the loss (Kingma et al. 2021, section I.1).
+    The time of a row is u^power with u uniform, as in `UniformTimes`, but the u of a
+    batch always cover [0, 1), which lowers the variance of the loss (Kingma et al.
+    2021, section I.1).
     """
 
     power: float = 1.0

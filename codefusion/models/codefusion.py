@@ -28,6 +28,14 @@ class Context(NamedTuple):
     copyable: jax.Array
     source: jax.Array
 
+    def repeat(self, count):
+        """Returns the context with each of its B rows `count` times in a row."""
+        axis = dict.fromkeys(self._fields, 0) | {"denoiser": 2, "decoder": 2}
+        found = {
+            name: jnp.repeat(getattr(self, name), count, axis[name]) for name in axis
+        }
+        return Context(**found)
+
 
 class CodeFusion(nn.Module):
     """Encoder, denoiser, decoder and head (Singh et al. 2023, section 2).
