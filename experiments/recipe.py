@@ -4,8 +4,8 @@
 
 Every run goes through the product's own commands, `train` and `evaluate`, in processes
 of its own, so that a line can be had again by hand. A line holds the run, its seed, the
-commit, the seconds of `train` (compilation included), the last losses, and at each
-number of denoising steps the scores in percent. `--core` keeps a run on one core.
+commit, the seconds of training (compilation included), the last cross-entropy, and at
+each number of denoising steps the scores as shares. `--core` keeps a run on one core.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
 
 from experiments import runs
 
@@ -42,14 +41,12 @@ def main():
 def measure(run, seed, options):
     """Returns the line of one run, a dict."""
     workdir = options.workdir / f"{run}-seed{seed}"
-    start = time.monotonic()
     command(
         "train",
         f"--config=experiments/runs.py:{run}",
         f"--config.seed={seed}",
         f"--workdir={workdir}",
     )
-    seconds = time.monotonic() - start
     scores = {steps: evaluate(workdir, steps) for steps in options.steps}
     losses = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])
     return {
@@ -58,7 +55,7 @@ def measure(run, seed, options):
         "differs": runs.RUNS[run],
         "commit": next(iter(scores.values()))["header"]["commit"],
         "cores": len(os.sched_getaffinity(0)),
-        "train_seconds": round(seconds),
+        "train_seconds": round(losses["train_seconds"]),
         "cross_entropy": round(losses["cross_entropy"], 4),
         "scores": {steps: summary(found) for steps, found in scores.items()},
     }
@@ -72,7 +69,7 @@ def evaluate(workdir, steps):
 
 
 def summary(scores):
-    """Returns what the recipe's table shows, a dict of percentages and a distance."""
+    """Returns what the recipe's table shows, a dict of shares and a distance."""
     metrics = scores["metrics"]
     match = metrics["execution_match"]
     return {

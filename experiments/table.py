@@ -24,7 +24,15 @@ def table(lines):
 
     Args:
       lines: what `recipe.py` wrote, dicts; lines of one run are its seeds.
+
+    Raises:
+      ValueError: the lines are of several commits, so that their runs may differ.
     """
+    commits = sorted({line["commit"] for line in lines})
+    if len(commits) > 1:
+        raise ValueError(
+            f"the lines are of commits {', '.join(commits)}; expected one commit."
+        )
     runs = {}
     for line in lines:
         runs.setdefault(line["run"], []).append(line)
