@@ -26,7 +26,7 @@ def read(workdir, step=None):
       ValueError: a file is missing, damaged, or of another run.
     """
     folder = pathlib.Path(workdir)
-    config = assemble.check(read_config(folder / "config.json"))
+    config = _checked(folder / "config.json")
     tokenizer = Tokenizer.load(folder / "tokenizer.model")
     saved = checkpoints.Checkpoints(folder)
     step = _choose_step(saved, step, folder)
@@ -56,6 +56,25 @@ def read_config(path):
         raise ValueError(
             f"{path} is no config in JSON: {error}. Put the file back that codefusion "
             "train wrote, or set another --workdir."
+        ) from error
+
+
+def _checked(path):
+    """Returns the checked config of a work directory.
+
+    One from before a setting existed takes its default, where no weight depends on it.
+    """
+    config = read_config(path)
+    for name in ("inference", "evaluation"):
+        for key, default in configs.base()[name].items():
+            if name in config and key not in config[name]:
+                config[name][key] = default
+    try:
+        return assemble.check(config)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is no config of this version: {error} Use the version that "
+            "trained it, or set another --workdir."
         ) from error
 
 

@@ -195,3 +195,27 @@ def test_a_damaged_checkpoint_that_is_asked_for_is_not_passed_over(trained, fold
     flip(array_file(folder, STEP))
     with pytest.raises(ValueError, match=f"Checkpoint {STEP} .* not intact"):
         workdirs.read(folder, step=STEP)
+
+
+def without(folder, section, key):
+    """Takes a key from the config.json of a folder."""
+    path = folder / "config.json"
+    given = json.loads(path.read_text())
+    del given[section][key]
+    path.write_text(json.dumps(given))
+
+
+def test_a_setting_that_no_weight_depends_on_may_be_newer_than_the_run(folder):
+    before, *_ = workdirs.read(folder)
+    without(folder, "inference", "num_repairs")
+    after, *_ = workdirs.read(folder)
+    wanted = config.base().inference.num_repairs
+    assert after.inference.num_repairs == wanted
+    before.inference.num_repairs = wanted
+    assert config.to_json(after) == config.to_json(before)
+
+
+def test_a_missing_setting_of_training_is_named_with_the_file(folder):
+    without(folder, "training", "context_dropout")
+    line = fault(folder)
+    assert "training.context_dropout is missing" in line and "config.json" in line
