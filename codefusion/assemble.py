@@ -3,7 +3,7 @@
     config -> tokenizer, data sets, parts (model, process, objective pieces, sampler),
     stages of training.
 
-Past this module no config exists.
+Past this module a config is read by `inference.Generator` alone.
 """
 
 import dataclasses

@@ -123,7 +123,7 @@ def train(
             log_every=log_every,
             averages=Averages(saved.get("averages")),
             train_seconds=saved.get("train_seconds", 0.0),
-            since=time.monotonic(),
+            since=time.monotonic() - saved.get("seconds_since", 0.0),
             **_shown(stack, workdir, spans[-1].end, int(state.step), stream),
         )
         for span in spans[index:]:
@@ -264,13 +264,18 @@ class _Run:
             return
         watch.flush()
         started = time.monotonic()
-        seconds = self.train_seconds + started - self.since
+        seconds_since = started - self.since
         if evaluating:
-            self.evaluate(step, state, seconds)
+            self.evaluate(step, state, self.train_seconds + seconds_since)
         stopping = self.stop.received  # perhaps since the evaluation
         if saving or stopping:
-            extra = dict(identity=self.identity, averages=self.averages.to_json())
-            self.checkpoints.save(step, state, extra | {"train_seconds": seconds})
+            extra = dict(
+                identity=self.identity,
+                averages=self.averages.to_json(),
+                train_seconds=self.train_seconds,
+                seconds_since=seconds_since,
+            )
+            self.checkpoints.save(step, state, extra)
         self.since += time.monotonic() - started
         if stopping:
             self.progress.note(f"{stopping}: saved at step {step}.")

@@ -1,7 +1,7 @@
 """One training step: gradient, update, moving average.
 
-(1) params' = params + update(gradient of the loss)
-(2) ema' = d ema + (1 - d) params',  d = min(decay, (1 + n) / (10 + n)) at update n
+params' = params + update(gradient of the loss)
+ema' = d ema + (1 - d) params',  d = min(decay, (1 + n) / (10 + n)) at update n,   (9)
 """
 
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def init_state(params, optimizer: Optimizer, *, step=0) -> TrainState:
 
 
 def ema_decay_at(num_updates, *, decay):
-    """Returns the decay of eq. (2): small at first, so that the start is forgotten.
+    """Returns the decay of eq. (9): small at first, so that the start is forgotten.
 
     Args:
       num_updates: updates made before this one in the stage, int32[].
@@ -85,7 +85,7 @@ def make_train_step(
     Args:
       loss_fn: `(params, batch, key) -> (loss, parts)`, float32[] and {name: float32[]}.
       optimizer: the stage's optimizer.
-      ema_decay: decay of the moving average once warm, eq. (2).
+      ema_decay: decay of the moving average once warm, eq. (9).
       first_step: value of `state.step` when the stage starts.
 
     Returns:
@@ -119,7 +119,7 @@ def make_train_step(
 
 
 def average(ema_params, params, *, decay):
-    """Returns the moving average after taking in `params`, eq. (2).
+    """Returns the moving average after taking in `params`, eq. (9).
 
     Args:
       ema_params: the average so far, a tree of arrays.
