@@ -25,7 +25,7 @@ def get_config(form="small"):
     scheme = "released" if form == "released" else "random"
     c.data = dict(name="cf_rules", scheme=scheme, source_length=48, target_length=24)
     c.tokenizer.max_training_sentences = 30_000
-    # Narrower and louder than the quickstart's: candidates differ more.
+    # A narrower embedding at a larger scale: candidates differ more.
     c.model.embedding_width = 16
     c.diffusion.embedding_scale = 0.5
     c.pretraining.num_steps = 4_500

@@ -25,7 +25,7 @@ def get_config(form="small"):
     c.data = dict(name="conala", scheme=scheme, source_length=32, target_length=28)
     c.tokenizer.vocab_size = 4096
     c.model.update(width=128, num_heads=8, mlp_width=512)
-    # Narrower and louder than the quickstart's: candidates differ more.
+    # A narrower embedding at a larger scale: candidates differ more.
     c.model.embedding_width = 16
     c.diffusion.embedding_scale = 0.5
     c.pretraining.num_steps = 2_500
