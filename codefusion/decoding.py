@@ -90,14 +90,15 @@ def by_probability(draw):
     tokens, log_probs = draw.likeliest, draw.likeliest_log_probs
     rows = np.arange(len(tokens))
     swaps = _swaps(log_probs[: _end(tokens[:, 0]) + 1])
-    for chosen in _by_cost([loss for loss, _, _ in swaps], [p for _, p, _ in swaps]):
+    places = [
+        (position, _is_end(tokens[position, rank])) for _, position, rank in swaps
+    ]
+    for chosen in _by_cost([loss for loss, _, _ in swaps], places):
         ranks = np.zeros(len(tokens), int)
         for index in chosen:
             _, position, rank = swaps[index]
             ranks[position] = rank
-        sequence = tokens[rows, ranks]
-        if not ranks[_end(sequence) + 1 :].any():
-            yield sequence, log_probs[rows, ranks]
+        yield tokens[rows, ranks], log_probs[rows, ranks]
 
 
 def _swaps(log_probs):
@@ -110,22 +111,22 @@ def _swaps(log_probs):
     )
 
 
-def _by_cost(costs, positions):
+def _by_cost(costs, places):
     """Yields sets of items, each a tuple of rising indices, by rising sum of costs.
 
-    No set holds two items of one position. From a set the next ones are reached by
-    adding the item after its last, or moving the last on by one; each set is reached
-    once, and none before a cheaper one.
+    No set holds two items that clash. From a set the next ones are reached by adding
+    the item after its last, or moving the last on by one; each set is reached once,
+    and none before a cheaper one.
 
     Args:
       costs: rising, list[float].
-      positions: of each item, list[int].
+      places: (position, whether it ends the program) of each item, list.
     """
     waiting = [(0.0, ())]
     while waiting:
         cost, chosen = heapq.heappop(waiting)
         *before, last = chosen or (-1,)
-        fits = last < 0 or all(positions[i] != positions[last] for i in before)
+        fits = not any(_clash(places[i], places[last]) for i in before)
         if fits:
             yield chosen
         following = last + 1
@@ -136,6 +137,16 @@ def _by_cost(costs, positions):
         if chosen:
             moved = cost - costs[last] + costs[following]
             heapq.heappush(waiting, (moved, (*before, following)))
+
+
+def _clash(one, other):
+    """Returns whether two items share a position, or one is behind the other's end."""
+    (first, is_end), (second, _) = sorted((one, other))
+    return first == second or is_end
+
+
+def _is_end(token):
+    return bool(token == EOS_ID or token == PAD_ID)
 
 
 def _end(tokens):

@@ -1,6 +1,8 @@
 """Tokens from log-probabilities: the likeliest, draws, and sequences in their order."""
 
+import heapq
 import itertools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -64,6 +66,27 @@ def test_a_long_row_gives_its_first_sequences_without_listing_the_others():
     first = itertools.islice(decoding.by_probability(row), 300)
     sums = [log_probs.sum() for _, log_probs in first]
     assert len(sums) == 300 and sums == pytest.approx(sorted(sums, reverse=True))
+
+
+def test_sets_behind_an_early_end_are_not_walked(monkeypatch):
+    visited = []
+
+    def pop(waiting):
+        visited.append(waiting)
+        return heapq.heappop(waiting)
+
+    counting = types.SimpleNamespace(heappop=pop, heappush=heapq.heappush)
+    monkeypatch.setattr(decoding, "heapq", counting)
+    log_probs = np.log(np.full((64, 6), 1 / 6)) - np.arange(6) * 0.01
+    tokens = np.tile([WORD, EOS_ID, PAD_ID, 6, 7, 8], (64, 1))
+    row = decoding.Draw(tokens[:, 0], log_probs[:, 0], tokens, log_probs)
+    found = list(itertools.islice(decoding.by_probability(row), 400))
+    programs = set()
+    for sequence, _ in found:
+        ends = np.flatnonzero((sequence == EOS_ID) | (sequence == PAD_ID))
+        programs.add(tuple(sequence[: ends[0] + 1] if len(ends) else sequence))
+    assert len(found) == len(programs) == 400
+    assert len(visited) < 50 * len(found)
 
 
 def test_tokens_are_drawn_by_their_probability():
