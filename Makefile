@@ -17,9 +17,12 @@ BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 CORE := $(VENV)/.core-$(VERSION)
 DEV := $(VENV)/.dev-$(VERSION)
+LIBTPU := $(VENV)/libtpu-$(VERSION)
+# The requirement of jax's own extra, "libtpu==...".
+LIBTPU_PIN := from importlib.metadata import requires as r; print(next(x.split(";")[0] for x in r("jax") if x.startswith("libtpu")))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: quickstart test test-slow lint format doctor clean
+.PHONY: quickstart test test-slow test-tpu-compile lint format doctor clean
 
 quickstart: $(CORE)
 	$(BIN)/codefusion train --config=$(CONFIG) --workdir=$(WORKDIR) $(FLAGS)
@@ -31,6 +34,10 @@ test: $(DEV)
 
 test-slow: $(DEV)
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m slow
+
+# The TPU compiler, in a folder of its own: beside jax it would be taken for a TPU.
+test-tpu-compile: $(LIBTPU)
+	PYTHONPATH=$(LIBTPU) $(BIN)/python -m pytest -q -n $(JOBS) -m tpu_compile
 
 lint: $(DEV)
 	$(BIN)/ruff check .
@@ -53,6 +60,9 @@ $(CORE): setup.cfg pyproject.toml
 $(DEV): $(CORE)
 	$(PIP) -e '.[dev,eval,tensorboard]'
 	@touch $@
+
+$(LIBTPU): $(DEV)
+	$(PIP) --no-deps --target $@ "$$($(BIN)/python -c '$(LIBTPU_PIN)')"
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

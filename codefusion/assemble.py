@@ -74,6 +74,7 @@ def check(config):
     _check_optimizers(checked)
     _check_shares(checked)
     _check_conditioning(checked)
+    _check_resident(checked)
     draws, kept = checked.inference.num_draws, checked.inference.num_candidates
     if draws < kept:
         raise ValueError(
@@ -112,10 +113,33 @@ def _check_conditioning(config):
     check_guidance(config.inference.guidance, config)
 
 
+def _check_resident(config):
+    """Raises ValueError where one program of all steps is asked for what it lacks."""
+    needed = {
+        "model.alignment_rounds": (config.model.alignment_rounds, 0),
+        "sampler.name": (config.sampler.name, "ddim"),
+        "sampler.eta": (config.sampler.get("eta"), 0.0),
+        "inference.rounding.name": (config.inference.rounding.name, "decoder"),
+    }
+    if config.inference.denoiser != "resident":
+        return
+    for key, (found, expected) in needed.items():
+        if found != expected:
+            raise ValueError(
+                f"inference.denoiser is 'resident', but {key} is {found!r}; expected "
+                f"{expected!r}, or inference.denoiser 'scanned'."
+            )
+
+
 def check_guidance(guidance, config):
     """Raises ValueError where guidance is negative, or needs what is not trained."""
     if guidance < 0:
         raise ValueError(f"inference.guidance is {guidance}; expected at least 0.")
+    if guidance != 1 and config.inference.denoiser == "resident":
+        raise ValueError(
+            f"inference.guidance is {guidance}, but inference.denoiser is 'resident'; "
+            "expected 1, or inference.denoiser 'scanned'."
+        )
     if guidance != 1 and not config.training.context_dropout:
         raise ValueError(
             f"inference.guidance is {guidance}, but training.context_dropout is 0, so "
@@ -156,6 +180,7 @@ def parts(config, vocab_size):
         max_target_length=config.data.target_length,
         head=models.HEADS[section.head.name],
         dtype=jnp.dtype(section.dtype),
+        attention=None if section.attention == "default" else section.attention,
     )
     noise = config.diffusion
     process = diffusion.GaussianProcess(

@@ -56,6 +56,7 @@ _DEFAULTS = dict(
         scan_layers=False,
         remat=False,
         dtype="float32",
+        attention="default",  # what computes it: the best on the platform
     ),
     diffusion=dict(
         embedding_scale=0.25,
@@ -98,6 +99,7 @@ _DEFAULTS = dict(
         guidance=1.0,
         temperature=1.0,
         token_temperature=1.0,
+        denoiser="scanned",  # or "resident": all steps in one TPU program
         num_repairs=100,  # other tokens tried where a draw does not parse
         batch_size=1,
     ),

@@ -16,15 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from codefusion import assemble, decoding, diffusion, workdirs
+from codefusion import assemble, decoding, drawing, workdirs
 from codefusion.data.tokenizer import EOS_ID, PAD_ID, Tokenizer
-
-# What is folded into the key of a draw, so that nothing is drawn from one key twice:
-# the noise at the start, that of step i at _STEP_STREAM + i, and the tokens, at the
-# largest number that fits, out of reach of any step.
-_START_STREAM = 0
-_STEP_STREAM = 1
-_TOKEN_STREAM = 2**31 - 1
 
 
 class Candidate(NamedTuple):
@@ -163,9 +156,11 @@ class Generator:
         settings = self._settings(1, guidance)
         settings = dataclasses.replace(settings, num_draws=1, batch_size=1)
         source, mask = self._pad([self.encode(utterance, truncate=truncate)], 1)
-        plan, key = self._plan(settings, steps), jax.random.key(seed)
-        tokens = np.asarray(_trajectory(plan, self.params, source, mask, key))
-        times = _times(plan.process, plan.sampler)
+        # The estimates along the way are the loop's to tell.
+        plan = dataclasses.replace(self._plan(settings, steps), is_resident=False)
+        key = jax.random.key(seed)
+        tokens = np.asarray(drawing.trajectory(plan, self.params, source, mask, key))
+        times = drawing.times_of(plan.process, plan.sampler)
         last = plan.sampler.num_steps - 1
         chosen = np.linspace(0, last, min(frames, last + 1)).round().astype(int)
         return [
@@ -211,7 +206,7 @@ class Generator:
         parts, sampler = self.parts, self.parts.sampler
         if steps is not None:
             sampler = dataclasses.replace(sampler, num_steps=steps)
-        return _Plan(
+        return drawing.Plan(
             model=parts.model,
             process=parts.process,
             rounding=parts.rounding,
@@ -221,6 +216,7 @@ class Generator:
             guidance=settings.guidance,
             temperature=settings.temperature,
             token_temperature=settings.token_temperature,
+            is_resident=self.config.inference.denoiser == "resident",
         )
 
     def _answer(self, sources, first, seed, settings, steps):
@@ -229,7 +225,7 @@ class Generator:
         numbers = first + jnp.arange(settings.batch_size)
         plan = self._plan(settings, steps)
         draws = jax.device_get(
-            _draw(plan, self.params, source, mask, jax.random.key(seed), numbers)
+            drawing.draw(plan, self.params, source, mask, jax.random.key(seed), numbers)
         )
         return [
             self._rank(decoding.Draw(*(leaf[row] for leaf in draws)), settings)
@@ -277,84 +273,6 @@ class Generator:
         return Candidate(text, decoding.mean_log_prob(tokens, log_probs))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Plan:
-    """What a compiled program depends on; equal plans share one in a process.
-
-    It holds no parameters, so a program keeps none alive.
-    """
-
-    model: object
-    process: object
-    rounding: object
-    sampler: object
-    target_length: int
-    num_draws: int
-    guidance: float
-    temperature: float
-    token_temperature: float
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _draw(plan, params, source, mask, key, numbers):
-    """Returns the draws of a batch, a `decoding.Draw` of arrays [B, N, ...]."""
-    num_draws = plan.num_draws
-    keys = _draw_keys(key, numbers, num_draws)
-    x0_hat, _, context = _sample(plan, params, source, mask, keys)
-    log_probs = _log_probs(plan, params, x0_hat, context)
-    token_keys = jax.vmap(lambda k: jax.random.fold_in(k, _TOKEN_STREAM))(keys)
-    draws = decoding.draw(log_probs, token_keys, plan.token_temperature)
-    shape = (len(source), num_draws)
-    return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), draws)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _trajectory(plan, params, source, mask, key):
-    """Returns the likeliest tokens of the first draw at each step, int32[steps, L]."""
-    keys = _draw_keys(key, jnp.arange(1), 1)
-    _, history, context = _sample(plan, params, source, mask, keys)
-
-    def likeliest(x0_hat):
-        return jnp.argmax(_log_probs(plan, params, x0_hat, context)[0], -1)
-
-    return jax.lax.map(likeliest, history)
-
-
-def _sample(plan, params, source, mask, keys):
-    """Returns x0_hat [R, L, E], its history [steps, R, L, E] and the context."""
-    bound = functools.partial(plan.model.apply, {"params": params})
-    shape = (plan.target_length, plan.model.embedding_width)
-    contexts = _contexts(bound, source, mask, plan)
-    table = bound(method="embedding_table")
-
-    def denoise(xt, t, estimate):
-        inputs = plan.process.network_input(xt, t)
-        guesses = [
-            bound(inputs, t, estimate, context, method="denoise")
-            for context in contexts
-        ]
-        x0_hat = diffusion.guide(guesses[0], guesses[-1], guidance=plan.guidance)
-        return plan.rounding(x0_hat, table)
-
-    x0_hat, history = diffusion.sample(
-        plan.sampler,
-        plan.process,
-        denoise,
-        plan.temperature * _normal(keys, _START_STREAM, shape),
-        _times(plan.process, plan.sampler),
-        draw_noise=lambda index: _normal(keys, _STEP_STREAM + index, shape),
-    )
-    return x0_hat, history, contexts[0]
-
-
-def _log_probs(plan, params, x0_hat, context):
-    """Returns token log-probabilities, float32[R, L, V]."""
-    bound = functools.partial(plan.model.apply, {"params": params})
-    if plan.rounding.reads_decoder:
-        return bound(x0_hat, context, method="decode")[1]
-    return diffusion.nearest_log_probs(x0_hat, bound(method="embedding_table"))
-
-
 def load(workdir, step=None):
     """Returns the `Generator` of a trained work directory.
 
@@ -366,33 +284,3 @@ def load(workdir, step=None):
     return Generator(
         config, tokenizer, assemble.parts(config, tokenizer.vocab_size), params, step
     )
-
-
-def _contexts(bound, source, mask, plan):
-    """Returns the context repeated for each draw, and an empty one for guidance."""
-    context = bound(source, mask, method="encode")
-    found = [context]
-    if plan.guidance != 1.0:
-        dropped = jnp.ones(len(source), bool)
-        found.append(bound(source, mask, dropped=dropped, method="encode"))
-    return [each.repeat(plan.num_draws) for each in found]
-
-
-def _draw_keys(key, numbers, num_draws):
-    """Returns a key for every draw of every request, [requests * draws]."""
-    fold = jax.vmap(jax.random.fold_in, (None, 0))
-    requests = fold(key, numbers)
-    return jax.vmap(lambda k: fold(k, jnp.arange(num_draws)))(requests).reshape(-1)
-
-
-def _normal(keys, index, shape):
-    """Returns a standard normal draw for each key, float32[R, *shape]."""
-
-    def draw(key):
-        return jax.random.normal(jax.random.fold_in(key, index), shape)
-
-    return jax.vmap(draw)(keys)
-
-
-def _times(process, sampler):
-    return diffusion.time_grid(process, sampler.num_steps, sampler.spacing)

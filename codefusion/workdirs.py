@@ -65,10 +65,13 @@ def _checked(path):
     One from before a setting existed takes its default, where no weight depends on it.
     """
     config = read_config(path)
-    for name in ("inference", "evaluation"):
-        for key, default in configs.base()[name].items():
-            if name in config and key not in config[name]:
-                config[name][key] = default
+    base = configs.base()
+    settings = [
+        (name, key) for name in ("inference", "evaluation") for key in base[name]
+    ]
+    for name, key in [*settings, ("model", "attention")]:
+        if name in config and key not in config[name]:
+            config[name][key] = base[name][key]
     try:
         return assemble.check(config)
     except ValueError as error:

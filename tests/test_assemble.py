@@ -153,3 +153,27 @@ def test_a_data_set_mixed_with_itself_keeps_its_size_and_seed():
     texts = list(assemble._training_texts(given))
     assert len(main.examples("train")) == 100
     assert len(texts) == 2 * 100  # an utterance and a program each, read once
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.alignment_rounds", 2),
+        ("sampler", dict(name="ddpm")),
+        ("sampler.eta", 0.5),
+        ("inference.rounding", dict(name="grounding")),
+        ("inference.guidance", 1.5),
+    ],
+)
+def test_one_program_of_all_steps_is_refused_what_it_lacks(key, value):
+    given = tiny()
+    given.model.alignment_rounds = 0
+    given.inference.denoiser = "resident"
+    assert assemble.check(given).inference.denoiser == "resident"
+    *path, last = key.split(".")
+    section = given
+    for name in path:
+        section = section[name]
+    section[last] = value
+    with pytest.raises(ValueError, match=f"{key}.*resident|resident.*{key}"):
+        assemble.check(given)

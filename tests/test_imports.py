@@ -22,6 +22,7 @@ RANKS = {
     "decoding": 2,
     "models": 2,
     "checkpoints": 2,
+    "drawing": 3,
     "training": 3,
     "assemble": 4,
     "workdirs": 5,

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codefusion import assemble, decoding, diffusion, inference
+from codefusion import assemble, decoding, diffusion, drawing, inference
 from codefusion.data.tokenizer import EOS_ID, Tokenizer
+from pallas_kernels import interpreter
 
 ROOT = pathlib.Path(__file__).parent.parent
 SOURCE, TARGET = 16, 8
@@ -251,7 +252,7 @@ def test_a_draw_that_does_not_parse_gives_way_to_its_likeliest_repair(generator)
     (drawn,) = one.generate([FIRST])[0]
     (source, mask), numbers = one._pad([one.encode(FIRST)], 2), jnp.arange(2)
     plan = one._plan(one._settings(), None)
-    draws = inference._draw(plan, one.params, source, mask, jax.random.key(0), numbers)
+    draws = drawing.draw(plan, one.params, source, mask, jax.random.key(0), numbers)
     row = decoding.Draw(*(np.asarray(leaf[0, 0]) for leaf in draws))
     listed = [one.tokenizer.decode(t) for t, _ in _first(decoding.by_probability(row))]
     refused = {drawn.text, *listed[:3]}
@@ -298,3 +299,30 @@ def test_the_last_frame_is_the_first_draw(generator):
     assert [frame.step for frame in frames] == [1, 2, 3]
     times = [frame.t for frame in frames]
     assert times[0] == 1.0 and sorted(times, reverse=True) == times
+
+
+def plain(generator, denoiser):
+    """Returns a generator of plain attention and a deterministic sampler."""
+    given = type(generator.config)(generator.config.to_dict())
+    given.model.alignment_rounds = 0
+    given.sampler = dict(name="ddim", num_steps=3, eta=0.0)
+    given.inference.denoiser = denoiser
+    given = assemble.check(given)
+    parts = assemble.parts(given, generator.tokenizer.vocab_size)
+    params = assemble.init_params(given, parts.model)
+    return dataclasses.replace(generator, config=given, parts=parts, params=params)
+
+
+def test_one_program_of_all_steps_gives_the_answers_of_the_loop(generator):
+    loop, resident = (plain(generator, name) for name in ("scanned", "resident"))
+    expected = loop.generate([FIRST, SECOND])
+    with interpreter.interpreted():
+        found = resident.generate([FIRST, SECOND])
+    assert texts(found) == texts(expected)
+    scores = [[c.log_prob for row in rows for c in row] for rows in (found, expected)]
+    np.testing.assert_allclose(*scores, rtol=1e-4)
+    assert resident.denoising_frames(FIRST) == loop.denoising_frames(FIRST)
+    # Where there is no TPU, the loop serves.
+    assert texts(resident.generate([FIRST], seed=1)) == texts(
+        loop.generate([FIRST], seed=1)
+    )

@@ -121,6 +121,27 @@ class DPMSolverPP:
         return sigma_s / sigma_t * step.xt - a_s * jnp.expm1(-h) * d
 
 
+def coefficients(step, process, times):
+    """Returns the weights of xt and x0_hat in each step's state, float32[num_steps].
+
+    Args:
+      step: linear in xt and x0_hat, and it reads nothing else, as DDIM at eta 0.
+      process: the forward process.
+      times: falling times, float32[num_steps + 1].
+    """
+
+    def apply(xt, x0_hat, t, s):
+        none = jnp.zeros((1, 1, 1))
+        return step(process, StepInputs(none + xt, none + x0_hat, none, t, s, t, none))[
+            0, 0, 0
+        ]
+
+    def both(t, s):
+        return apply(1.0, 0.0, t, s), apply(0.0, 1.0, t, s)
+
+    return jax.vmap(both)(times[:-1], times[1:])
+
+
 def guide(conditional, empty, *, guidance):
     """Returns the estimate under classifier-free guidance, float32[R, L, E].
 

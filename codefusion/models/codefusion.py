@@ -1,5 +1,6 @@
 """The whole network: `embed`, `encode`, `denoise`, `decode` over one parameter tree."""
 
+import functools
 from typing import NamedTuple
 
 import chex
@@ -54,6 +55,7 @@ class CodeFusion(nn.Module):
       alignment_rounds: of cross-attention along the diagonal, see `alignment`.
       dropout: rate after every sublayer.
       dtype: of the matmuls; parameters are float32.
+      attention: the implementation of `pallas_kernels.attention`; None for the best.
       scan_layers: of denoiser and decoder, see `layers.Stack`; the encoder keeps the
         names that `pretrained` loads.
       remat: recompute the activations of every layer, of the encoder too, in the
@@ -78,12 +80,18 @@ class CodeFusion(nn.Module):
     alignment_rounds: int = 2
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
+    attention: str | None = None
     scan_layers: bool = False
     remat: bool = False
 
     def setup(self):
         heads = dict(num_heads=self.num_heads, head_width=self.head_width)
-        common = dict(**heads, mlp_width=self.mlp_width, dropout=self.dropout)
+        common = dict(
+            **heads,
+            mlp_width=self.mlp_width,
+            dropout=self.dropout,
+            attention=self.attention,
+        )
         stack = dict(
             **common,
             alignment_rounds=self.alignment_rounds,
@@ -96,12 +104,9 @@ class CodeFusion(nn.Module):
             (self.vocab_size, self.embedding_width),
         )
         self._set_up_source(common)
-        self.denoiser_context = layers.ContextProjection(
-            num_layers=self.denoiser_layers, **heads, dtype=self.dtype
-        )
-        self.decoder_context = layers.ContextProjection(
-            num_layers=self.decoder_layers, **heads, dtype=self.dtype
-        )
+        project = functools.partial(layers.ContextProjection, **heads, dtype=self.dtype)
+        self.denoiser_context = project(num_layers=self.denoiser_layers)
+        self.decoder_context = project(num_layers=self.decoder_layers)
         self.denoiser = denoiser.Denoiser(
             width=self.width,
             embedding_width=self.embedding_width,

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from codefusion.models import denoiser, layers
+from pallas_kernels.attention import xla
 
 
 class Decoder(nn.Module):
@@ -86,9 +87,8 @@ class CopyHead(nn.Module):
         query = layers.Dense(width, dtype=self.dtype, name="query")(hidden)
         key = layers.Dense(width, dtype=self.dtype, name="key")(context)
         # A pointer is attention of one head.
-        scores = layers.attention_scores(
-            query[:, :, None], key[:, :, None], mask=copyable
-        )[:, 0]
+        scores = xla.scores(query[:, :, None], key[:, :, None], key_mask=copyable)
+        scores = scores[:, 0]
         none = ~jnp.any(copyable, axis=-1)[:, None, None]
         stay = jnp.where(none, 1.0, jax.nn.sigmoid(gate))
         copied = scatter(jax.nn.softmax(scores, axis=-1), source, self.vocab_size)

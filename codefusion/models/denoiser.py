@@ -40,9 +40,7 @@ class Denoiser(nn.Module):
             return layers.Dense(features, dtype=self.dtype, name=name)(y)
 
         inputs = jnp.concatenate([xt, estimate], -1) if self.self_conditioning else xt
-        features = layers.time_features(t, TIME_WIDTH)
-        hidden = nn.silu(dense(self.width, "time_in", features))
-        hidden = dense(self.width, "time_out", hidden)
+        hidden = embed_time(dense, t, self.width)
         x = dense(self.width, "in", inputs.astype(self.dtype)) + hidden[:, None]
         x = x + target_positions(self, xt.shape[1])
         stack = layers.Stack(
@@ -50,6 +48,18 @@ class Denoiser(nn.Module):
         )
         x = stack(x, key_values, source_mask, deterministic=deterministic)
         return dense(self.embedding_width, "out", x).astype(jnp.float32)
+
+
+def embed_time(dense, t, width):
+    """Returns what a time adds to every position, [B, D].
+
+    Args:
+      dense: (features, name, x) -> a linear layer of x.
+      t: float32[B].
+      width: D.
+    """
+    hidden = nn.silu(dense(width, "time_in", layers.time_features(t, TIME_WIDTH)))
+    return dense(width, "time_out", hidden)
 
 
 def target_positions(module, length):

@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from codefusion.models import layers
+from pallas_kernels.attention import attention
 
 
 def position_buckets(length, *, num_buckets=32, max_distance=128):
@@ -28,13 +29,14 @@ def position_buckets(length, *, num_buckets=32, max_distance=128):
 
 
 class EncoderLayer(nn.Module):
-    """One T5 encoder layer."""
+    """One T5 encoder layer; see `Encoder` for its fields."""
 
     num_heads: int
     head_width: int
     mlp_width: int
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
+    attention: str | None = None
 
     @nn.compact
     def __call__(self, x, bias, source_mask, deterministic):
@@ -61,13 +63,14 @@ class EncoderLayer(nn.Module):
         query = project("query", inner, y, (width * self.head_width) ** -0.5)
         key = project("key", inner, y, width**-0.5)
         value = project("value", inner, y, width**-0.5)
-        y = layers.attend(
+        y = attention(
             query.reshape(shape),
             key.reshape(shape),
             value.reshape(shape),
-            mask=source_mask,
+            key_mask=source_mask,
             bias=bias,
             scale=1.0,
+            implementation=self.attention,
         ).reshape(*x.shape[:2], inner)
         x = x + drop(project("out", width, y, inner**-0.5))
         y = layers.RMSNorm(self.dtype, name="feed_forward_norm")(x)
@@ -79,6 +82,7 @@ class Encoder(nn.Module):
     """Source tokens to context.
 
     Attributes:
+      attention: the implementation of `pallas_kernels.attention`.
       num_buckets, max_distance: see `position_buckets`.
       remat: recompute a layer's activations in the backward pass.
     """
@@ -91,6 +95,7 @@ class Encoder(nn.Module):
     mlp_width: int
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
+    attention: str | None = None
     num_buckets: int = 32
     max_distance: int = 128
     remat: bool = False
@@ -124,6 +129,7 @@ class Encoder(nn.Module):
                 mlp_width=self.mlp_width,
                 dropout=self.dropout,
                 dtype=self.dtype,
+                attention=self.attention,
                 name=f"layer_{i}",
             )
             x = layer(x, bias, source_mask, deterministic)

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from codefusion.models import alignment
+from pallas_kernels.attention import attention, xla
 
 _EPSILON = 1e-6
-_MASKED = -1e30  # finite, so that a row without any key is not NaN
 
 
 def _dot_rows(x, kernel, dimension_numbers, **kwargs):
@@ -37,43 +37,6 @@ LogitDense = functools.partial(
     dot_general=functools.partial(_dot_rows, preferred_element_type=jnp.float32),
     promote_dtype=_promote_matrices,
 )
-
-
-def attend(query, key, value, *, mask=None, bias=None, scale=None):
-    """Returns softmax(scale query key^T + bias) value; the one attention call.
-
-    Args:
-      query: [B, T, N, H].
-      key, value: [B, S, N, H].
-      mask: True on keys that may be attended to, bool[B, S]; None for all.
-      bias: added to the scores, [N, T, S] or [B, N, T, S]; None for none.
-      scale: None for 1 / sqrt(H).
-
-    Returns:
-      [B, T, N, H] in the query's dtype; scores and softmax are float32.
-    """
-    scores = attention_scores(query, key, mask=mask, bias=bias, scale=scale)
-    return apply_weights(jax.nn.softmax(scores, axis=-1), value)
-
-
-def attention_scores(query, key, *, mask=None, bias=None, scale=None):
-    """Returns the scores of `attend`, float32[B, N, T, S]."""
-    # Heads go before positions once, here: XLA's CPU compiler would otherwise
-    # transpose the weights [T, S] of every head as well.
-    query, key = jnp.moveaxis(query, 2, 1), jnp.moveaxis(key, 1, 3)
-    scores = jnp.matmul(query, key, preferred_element_type=jnp.float32)
-    scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if bias is not None:
-        scores = scores + bias.reshape(-1, *bias.shape[-3:]).astype(jnp.float32)
-    if mask is not None:
-        scores = jnp.where(mask[:, None, None], scores, _MASKED)
-    return scores
-
-
-def apply_weights(weights, value):
-    """Returns [B, T, N, H] from weights [B, N, T, S] and value [B, S, N, H]."""
-    out = jnp.matmul(weights.astype(value.dtype), jnp.moveaxis(value, 2, 1))
-    return jnp.moveaxis(out, 1, 2)
 
 
 def rms_normalize(x):
@@ -161,11 +124,16 @@ class ContextProjection(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Full self-attention with rotary positions."""
+    """Full self-attention with rotary positions.
+
+    Attributes:
+      attention: the implementation of `pallas_kernels.attention`.
+    """
 
     num_heads: int
     head_width: int
     dtype: jnp.dtype = jnp.float32
+    attention: str | None = None
 
     @nn.compact
     def __call__(self, x):
@@ -174,7 +142,9 @@ class SelfAttention(nn.Module):
         inner = self.num_heads * self.head_width
         qkv = Dense(3 * inner, use_bias=False, dtype=self.dtype, name="qkv")(x)
         query, key, value = jnp.unstack(qkv.reshape(shape), axis=2)
-        out = attend(rotate(query), rotate(key), value)
+        out = attention(
+            rotate(query), rotate(key), value, implementation=self.attention
+        )
         out = out.reshape(*x.shape[:2], inner)
         return Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="out")(out)
 
@@ -185,6 +155,7 @@ class CrossAttention(nn.Module):
     Attributes:
       max_length: the longest L.
       alignment_rounds: see `alignment`; 0 is plain attention.
+      attention: the implementation of `pallas_kernels.attention`, where plain.
     """
 
     num_heads: int
@@ -192,6 +163,7 @@ class CrossAttention(nn.Module):
     max_length: int
     alignment_rounds: int = 0
     dtype: jnp.dtype = jnp.float32
+    attention: str | None = None
 
     @nn.compact
     def __call__(self, x, key_value, source_mask):
@@ -199,16 +171,23 @@ class CrossAttention(nn.Module):
         inner = self.num_heads * self.head_width
         query = Dense(inner, use_bias=False, dtype=self.dtype, name="query")(x)
         query = query.reshape(*x.shape[:2], self.num_heads, self.head_width)
-        key, value = jnp.unstack(key_value)
-        scores = attention_scores(query, key, mask=source_mask)
-        weights = jax.nn.softmax(scores, axis=-1)
-        if self.alignment_rounds:
-            follow = alignment.DiagonalConvolution(self.max_length, name="alignment")
-        for _ in range(self.alignment_rounds):
-            weights = jax.nn.softmax(scores + follow(weights), axis=-1)
-        out = apply_weights(weights, value)
+        attend = self._align if self.alignment_rounds else self._attend
+        out = attend(query, *jnp.unstack(key_value), source_mask)
         out = out.reshape(*x.shape[:2], inner)
         return Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="out")(out)
+
+    def _attend(self, query, key, value, source_mask):
+        return attention(
+            query, key, value, key_mask=source_mask, implementation=self.attention
+        )
+
+    def _align(self, query, key, value, source_mask):
+        follow = alignment.DiagonalConvolution(self.max_length, name="alignment")
+        scores = xla.scores(query, key, key_mask=source_mask)
+        weights = jax.nn.softmax(scores, axis=-1)
+        for _ in range(self.alignment_rounds):
+            weights = jax.nn.softmax(scores + follow(weights), axis=-1)
+        return xla.apply_weights(weights, value)
 
 
 class FeedForward(nn.Module):
@@ -229,7 +208,7 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """One pre-norm layer of the denoiser or the decoder."""
+    """One pre-norm layer of the denoiser or the decoder; see `Stack` for its fields."""
 
     num_heads: int
     head_width: int
@@ -238,6 +217,7 @@ class Block(nn.Module):
     alignment_rounds: int = 0
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
+    attention: str | None = None
 
     @nn.compact
     def __call__(self, x, key_value, source_mask, deterministic):
@@ -249,22 +229,26 @@ class Block(nn.Module):
           source_mask: bool[B, S].
           deterministic: False draws dropout from the "dropout" stream.
         """
-        heads = dict(num_heads=self.num_heads, head_width=self.head_width)
+        common = dict(
+            num_heads=self.num_heads,
+            head_width=self.head_width,
+            dtype=self.dtype,
+            attention=self.attention,
+        )
 
         def add(x, name, layer, *args):
             y = layer(RMSNorm(self.dtype, name=f"{name}_norm")(x), *args)
             return x + nn.Dropout(self.dropout)(y, deterministic=deterministic)
 
-        attention = SelfAttention(**heads, dtype=self.dtype, name="self_attention")
+        own = SelfAttention(**common, name="self_attention")
         cross = CrossAttention(
-            **heads,
+            **common,
             max_length=self.max_length,
             alignment_rounds=self.alignment_rounds,
-            dtype=self.dtype,
             name="cross_attention",
         )
         feed_forward = FeedForward(self.mlp_width, self.dtype, name="feed_forward")
-        x = add(x, "self_attention", attention)
+        x = add(x, "self_attention", own)
         x = add(x, "cross_attention", cross, key_value, source_mask)
         return add(x, "feed_forward", feed_forward)
 
@@ -287,6 +271,7 @@ class Stack(nn.Module):
     Attributes:
       max_length: the longest L.
       alignment_rounds: see `alignment`; 0 is plain cross-attention.
+      attention: the implementation of `pallas_kernels.attention`.
       scan_layers: one compiled layer with stacked parameters, for deep models.
       remat: recompute a layer's activations in the backward pass.
     """
@@ -299,6 +284,7 @@ class Stack(nn.Module):
     alignment_rounds: int = 0
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
+    attention: str | None = None
     scan_layers: bool = False
     remat: bool = False
 
@@ -320,6 +306,7 @@ class Stack(nn.Module):
             alignment_rounds=self.alignment_rounds,
             dropout=self.dropout,
             dtype=self.dtype,
+            attention=self.attention,
         )
         if self.scan_layers:
             x = self._scan(fields, deterministic)(x, key_values, source_mask)[0]

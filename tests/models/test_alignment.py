@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from codefusion.models import alignment, layers
+from pallas_kernels.attention import attention
 
 B, N, L, S = 2, 3, 5, 7
 LENGTHS = [(5, 7), (7, 5), (4, 4), (1, 6), (6, 1)]
@@ -132,7 +133,7 @@ def test_without_rounds_it_is_plain_attention():
     params = cross(0).init(jax.random.key(0), x, key_value, mask)["params"]
     assert set(params) == {"query", "out"}
     found = cross(0).apply({"params": identities()}, x, key_value, mask)
-    plain = layers.attend(x[:, :, None], *key_value, mask=mask)[:, :, 0]
+    plain = attention(x[:, :, None], *key_value, key_mask=mask)[:, :, 0]
     chex.assert_trees_all_close(found, plain, atol=1e-5)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from codefusion.models import layers
+from pallas_kernels.attention import attention
 
 B, L, S, D, N, H = 2, 5, 4, 12, 2, 6
 MASK = jnp.arange(S)[None] < jnp.array([S, 2])[:, None]
@@ -101,14 +102,14 @@ def test_masked_keys_and_values_do_not_matter():
     query, key, value = normal(3, B, L, N, H), KEY_VALUES[0, 0], KEY_VALUES[0, 1]
     hidden = ~MASK[..., None, None]
     changed = [jnp.where(hidden, 50.0, y) for y in (key, value)]
-    attend = functools.partial(layers.attend, mask=MASK)
+    attend = functools.partial(attention, key_mask=MASK)
     chex.assert_trees_all_equal(attend(query, key, value), attend(query, *changed))
 
 
 def test_attention_to_equal_values_is_that_value():
     query, key = normal(3, B, L, N, H), KEY_VALUES[0, 0]
     value = jnp.broadcast_to(normal(4, B, 1, N, H), key.shape)
-    out = layers.attend(query, key, value, mask=MASK)
+    out = attention(query, key, value, key_mask=MASK)
     expected = jnp.broadcast_to(value[:, :1], out.shape)
     chex.assert_trees_all_close(out, expected, atol=1e-6)
 
@@ -116,15 +117,15 @@ def test_attention_to_equal_values_is_that_value():
 def test_a_large_bias_picks_its_key():
     query, key, value = normal(3, B, L, N, H), KEY_VALUES[0, 0], KEY_VALUES[0, 1]
     bias = jnp.zeros((N, L, S)).at[:, :, 1].set(1e4)
-    out = layers.attend(query, key, value, bias=bias)
+    out = attention(query, key, value, bias=bias)
     chex.assert_trees_all_close(out, jnp.broadcast_to(value[:, 1:2], out.shape))
 
 
 def test_the_scale_of_scores_is_that_of_the_query():
     query, key, value = normal(3, B, L, N, H), KEY_VALUES[0, 0], KEY_VALUES[0, 1]
     chex.assert_trees_all_close(
-        layers.attend(query, key, value, scale=1.0),
-        layers.attend(query * H**0.5, key, value),
+        attention(query, key, value, scale=1.0),
+        attention(query * H**0.5, key, value),
         atol=1e-5,
     )
 

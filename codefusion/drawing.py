@@ -1,0 +1,180 @@
+"""What is compiled to answer a request: from its tokens to draws of programs.
+
+Noise is drawn from a key folded from (seed, request number, draw number), so that a
+draw does not depend on the batch it rode in.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from codefusion import decoding, diffusion, models
+from pallas_kernels import resident_denoiser
+
+# What is folded into the key of a draw, so that nothing is drawn from one key twice:
+# the noise at the start, that of step i at _STEP_STREAM + i, and the tokens, at the
+# largest number that fits, out of reach of any step.
+_START_STREAM = 0
+_STEP_STREAM = 1
+_TOKEN_STREAM = 2**31 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a compiled program depends on; equal plans share one in a process.
+
+    It holds no parameters, so a program keeps none alive.
+
+    Attributes:
+      model, process, rounding, sampler: as in `assemble.Parts`.
+      target_length: L; num_draws: of a request.
+      guidance, temperature, token_temperature: as in `inference.Settings`.
+      is_resident: whether all steps are one program, `resident_denoiser`.
+    """
+
+    model: object
+    process: object
+    rounding: object
+    sampler: object
+    target_length: int
+    num_draws: int
+    guidance: float
+    temperature: float
+    token_temperature: float
+    is_resident: bool
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def draw(plan, params, source, mask, key, numbers):
+    """Returns the draws of a batch, a `decoding.Draw` of arrays [B, num_draws, ...].
+
+    Args:
+      plan: a `Plan`.
+      params: of the model.
+      source: int32[B, S].
+      mask: bool[B, S].
+      key: a random key.
+      numbers: of the requests, folded into their keys, int32[B].
+    """
+    num_draws = plan.num_draws
+    keys = _draw_keys(key, numbers, num_draws)
+    x0_hat, _, context = _sample(plan, params, source, mask, keys)
+    log_probs = _log_probs(plan, params, x0_hat, context)
+    token_keys = jax.vmap(lambda k: jax.random.fold_in(k, _TOKEN_STREAM))(keys)
+    draws = decoding.draw(log_probs, token_keys, plan.token_temperature)
+    shape = (len(source), num_draws)
+    return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), draws)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def trajectory(plan, params, source, mask, key):
+    """Returns the likeliest tokens of the first draw at each step, int32[steps, L].
+
+    Args:
+      plan: a `Plan` whose steps are a loop.
+      params: of the model.
+      source: of one request, int32[1, S].
+      mask: bool[1, S].
+      key: a random key.
+    """
+    keys = _draw_keys(key, jnp.arange(1), 1)
+    _, history, context = _sample(plan, params, source, mask, keys)
+
+    def likeliest(x0_hat):
+        return jnp.argmax(_log_probs(plan, params, x0_hat, context)[0], -1)
+
+    return jax.lax.map(likeliest, history)
+
+
+def _sample(plan, params, source, mask, keys):
+    """Returns x0_hat [R, L, E], its history [steps, R, L, E] and the context.
+
+    There is no history where all steps are one program.
+    """
+    bound = functools.partial(plan.model.apply, {"params": params})
+    shape = (plan.target_length, plan.model.embedding_width)
+    x1 = plan.temperature * _normal(keys, _START_STREAM, shape)
+    times = times_of(plan.process, plan.sampler)
+    each = _contexts(bound, source, mask, plan)
+    contexts = [context.repeat(plan.num_draws) for context in each]
+    if plan.is_resident:
+        return _resident(plan, params, x1, times, each[0]), None, contexts[0]
+    table = bound(method="embedding_table")
+
+    def denoise(xt, t, estimate):
+        inputs = plan.process.network_input(xt, t)
+        guesses = [
+            bound(inputs, t, estimate, context, method="denoise")
+            for context in contexts
+        ]
+        x0_hat = diffusion.guide(guesses[0], guesses[-1], guidance=plan.guidance)
+        return plan.rounding(x0_hat, table)
+
+    x0_hat, history = diffusion.sample(
+        plan.sampler,
+        plan.process,
+        denoise,
+        x1,
+        times,
+        draw_noise=lambda index: _normal(keys, _STEP_STREAM + index, shape),
+    )
+    return x0_hat, history, contexts[0]
+
+
+def _resident(plan, params, x1, times, context):
+    """Returns x0_hat [R, L, E] by the kernel that runs all steps (eq. 3 and 6)."""
+    t, dtype = times[:-1], plan.model.dtype
+    keep, pull = diffusion.coefficients(plan.sampler, plan.process, times)
+    scale = plan.process.network_input(jnp.ones((len(t), 1, 1)), t)[:, 0, 0]
+    x0_hat = resident_denoiser.sample(
+        models.resident.weights(params, dtype=dtype),
+        resident_denoiser.Steps(
+            models.resident.times(params, t, dtype=dtype), scale, keep, pull
+        ),
+        x1.reshape(-1, plan.num_draws, *x1.shape[1:]),
+        models.resident.key_values(context),
+        context.mask,
+        num_heads=plan.model.num_heads,
+    )
+    return x0_hat.reshape(x1.shape)
+
+
+def _log_probs(plan, params, x0_hat, context):
+    """Returns token log-probabilities, float32[R, L, V]."""
+    bound = functools.partial(plan.model.apply, {"params": params})
+    if plan.rounding.reads_decoder:
+        return bound(x0_hat, context, method="decode")[1]
+    return diffusion.nearest_log_probs(x0_hat, bound(method="embedding_table"))
+
+
+def _contexts(bound, source, mask, plan):
+    """Returns the context of each request, and an empty one for guidance."""
+    context = bound(source, mask, method="encode")
+    found = [context]
+    if plan.guidance != 1.0:
+        dropped = jnp.ones(len(source), bool)
+        found.append(bound(source, mask, dropped=dropped, method="encode"))
+    return found
+
+
+def _draw_keys(key, numbers, num_draws):
+    """Returns a key for every draw of every request, [requests * draws]."""
+    fold = jax.vmap(jax.random.fold_in, (None, 0))
+    requests = fold(key, numbers)
+    return jax.vmap(lambda k: fold(k, jnp.arange(num_draws)))(requests).reshape(-1)
+
+
+def _normal(keys, index, shape):
+    """Returns a standard normal draw for each key, float32[R, *shape]."""
+
+    def draw(key):
+        return jax.random.normal(jax.random.fold_in(key, index), shape)
+
+    return jax.vmap(draw)(keys)
+
+
+def times_of(process, sampler):
+    """Returns the times that a sampler visits, float32[num_steps + 1]."""
+    return diffusion.time_grid(process, sampler.num_steps, sampler.spacing)

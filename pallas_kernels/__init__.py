@@ -1,0 +1,1 @@
+"""Pallas kernels, a folder per operation; see `docs/kernels.md`."""
