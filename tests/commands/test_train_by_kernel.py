@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
@@ -19,12 +20,25 @@ def losses(folder, attention, rounds):
     exec(compile(CONFIG.read_text(), CONFIG, "exec"), namespace)
     given = namespace["get_config"]()
     given.model.update(attention=attention, alignment_rounds=rounds)
+    given.data.update(size=200, held_out_size=10)
     given.pretraining.num_steps = 2
     given.training.update(num_steps=1, log_every=1)
     with interpreter.interpreted():
         train.train(assemble.check(given), folder)
     lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
     return [line["loss"] for line in lines if "loss" in line]
+
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    """Compiles without optimising: the programs here are run a few times only."""
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.mark.parametrize("rounds", [0, 2], ids=["plain", "aligned"])
