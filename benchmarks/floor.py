@@ -215,6 +215,7 @@ def product_model(shape):
     return models.CodeFusion(
         **sizes,
         embedding_width=shape.width,
+        attention="xla",  # one program to count, and not one a platform
         max_source_length=length,
         max_target_length=length,
         head=models.HEADS["token"],

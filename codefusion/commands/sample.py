@@ -1,5 +1,6 @@
 """`codefusion sample`: candidates for utterances, as text or as JSON lines."""
 
+import collections
 import itertools
 import json
 import os
@@ -132,14 +133,21 @@ def as_json(utterance, candidates, frames, *, seed):
 
 
 def show(console, utterance, candidates, frames):
-    """Prints one answer for a person: the denoising, then the candidates by rank."""
+    """Prints one answer for a person: the denoising, then the candidates by rank.
+
+    A text that stands for several candidates, because the draws agree, is shown once.
+    """
     if frames:
         denoising.draw(console, utterance, frames)
     else:
         console.print(Text(denoising.visible(utterance), style="bold"))
-    for rank, candidate in enumerate(candidates, 1):
-        head = Text(f"  {rank}. {candidate.log_prob:7.3f}  ", style="cyan")
-        console.print(head + Text(denoising.visible(candidate.text)))
+    times = collections.Counter(candidate.text for candidate in candidates)
+    first = {candidate.text: candidate for candidate in reversed(candidates)}
+    for rank, text in enumerate(times, 1):
+        head = Text(f"  {rank}. {first[text].log_prob:7.3f}  ", style="cyan")
+        tail = f"  ({times[text]} times)" if times[text] > 1 else ""
+        body = Text(denoising.visible(text)) + Text(tail, style="dim")
+        console.print(head + body)
     console.print()
 
 

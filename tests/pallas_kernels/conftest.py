@@ -4,7 +4,7 @@ import jax
 import pytest
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def quick_compilation():
     """Compiles without optimising: each program here is run once."""
     before = jax.config.values["jax_disable_most_optimizations"]

@@ -1,0 +1,26 @@
+"""What `codefusion sample` shows a person."""
+
+import io
+
+from rich.console import Console
+
+from codefusion.commands import sample
+from codefusion.inference import Candidate
+
+
+def shown(*candidates):
+    """Returns the lines of an answer."""
+    out = io.StringIO()
+    sample.show(Console(file=out, width=80), "a request", candidates, [])
+    return [" ".join(line.split()) for line in out.getvalue().splitlines() if line]
+
+
+def test_candidates_come_by_rank():
+    lines = shown(Candidate("Blank()", -0.1), Candidate("Unique()", -0.5))
+    assert lines == ["a request", "1. -0.100 Blank()", "2. -0.500 Unique()"]
+
+
+def test_a_text_that_several_draws_agree_on_is_shown_once():
+    same = Candidate("Blank()", -0.1)
+    lines = shown(same, Candidate("Unique()", -0.5), same, same)
+    assert lines[1:] == ["1. -0.100 Blank() (3 times)", "2. -0.500 Unique()"]
