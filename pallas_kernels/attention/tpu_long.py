@@ -20,6 +20,9 @@ from jax.experimental.pallas import tpu as pltpu
 from pallas_kernels.attention import tiles
 from pallas_kernels.attention.layout import LANES, round_up
 
+# Models call attention many times with the same shapes.
+_traced_once = functools.partial(jax.jit, static_argnames="plan")
+
 _BLOCK = 512  # of bfloat16; float32 takes six passes, and its code is as much longer
 
 
@@ -33,11 +36,13 @@ def _block(length, dtype):
     return round_up(-(-length // blocks), LANES)
 
 
+@_traced_once
 def forward(query, key, value, mask, bias, *, plan):
     """Returns the output, [B, T, groups * lanes]; all arguments packed."""
     return forward_with_lse(query, key, value, mask, bias, plan=plan)[0]
 
 
+@_traced_once
 def forward_with_lse(query, key, value, mask, bias, *, plan):
     """Returns the output and log sum exp of scores, float32[B, groups, heads, T]."""
     call = _Call(plan, query, key, "bts")
@@ -58,6 +63,7 @@ def forward_with_lse(query, key, value, mask, bias, *, plan):
     )
 
 
+@_traced_once
 def backward(query, key, value, mask, bias, out, lse, gradient, *, plan):
     """Returns the gradients of query, key, value and bias (None without one)."""
     operands = (query, key, value, mask, bias, out, lse, gradient)

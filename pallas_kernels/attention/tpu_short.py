@@ -17,6 +17,9 @@ from jax.experimental.pallas import tpu as pltpu
 
 from pallas_kernels.attention import tiles
 
+# Models call attention many times with the same shapes.
+_traced_once = functools.partial(jax.jit, static_argnames="plan")
+
 _BUDGET = 6 * 2**20  # bytes of VMEM for the blocks of a program; a v4 core has 16 MiB
 _MOST_EXAMPLES = 8
 
@@ -30,6 +33,7 @@ def fits(layout, length, keys, *, biased):
     return temporaries + kept + rows < 12 * 2**20
 
 
+@_traced_once
 def forward(query, key, value, mask, bias, *, plan):
     """Returns the output, [B, T, groups * lanes]; all arguments packed."""
     spec = _Blocks(plan, query, key, count=2)
@@ -47,6 +51,7 @@ def forward(query, key, value, mask, bias, *, plan):
     )(query, key, value, mask, bias)
 
 
+@_traced_once
 def backward(query, key, value, mask, bias, gradient, *, plan):
     """Returns the gradients of query, key, value and bias (None without one)."""
     spec = _Blocks(plan, query, key, count=4)
