@@ -127,7 +127,8 @@ def _check_resident(config):
         if found != expected:
             raise ValueError(
                 f"inference.denoiser is 'resident', but {key} is {found!r}; expected "
-                f"{expected!r}, or inference.denoiser 'scanned'."
+                f"{'a model trained with ' if key[0] == 'm' else ''}{expected!r}, or "
+                "inference.denoiser 'scanned'."
             )
 
 

@@ -137,6 +137,8 @@ class Generator:
           steps, seed, truncate: as in `generate`.
           **choices: `num_candidates` and `guidance`, as in `generate`.
         """
+        if isinstance(utterances, str):
+            raise ValueError("utterances is a str; expected a list of str.")
         settings = self._settings(**choices)
         sources = [self.encode(u, truncate=truncate) for u in utterances]
         for start in range(0, len(sources), settings.batch_size):
@@ -183,7 +185,7 @@ class Generator:
             raise ValueError(
                 f"The utterance has {len(ids)} tokens; expected at most {length - 1} "
                 "(data.source_length of the training config, less its end). "
-                "Shorten it or pass truncate."
+                "Shorten it or pass truncate (--truncate)."
             )
         return [*ids[: length - 1], EOS_ID]
 

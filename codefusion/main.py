@@ -7,6 +7,7 @@ import difflib
 import importlib
 import os
 import pathlib
+import signal
 import sys
 from typing import Any, NamedTuple
 
@@ -48,7 +49,14 @@ class Call(NamedTuple):
 def run():
     """Runs the command line of this process and exits."""
     allocator.keep_freed_memory()
-    sys.exit(main(sys.argv))
+    # Until the training loop takes them over, both signals end a command alike.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        sys.exit(main(sys.argv))
+    except KeyboardInterrupt:
+        print("codefusion: interrupted.", file=sys.stderr, flush=True)
+        # A compiler at work in another thread would crash an orderly end of Python.
+        os._exit(1)
 
 
 def main(argv):
@@ -60,7 +68,7 @@ def main(argv):
         # The reader went away (`| head`); the flush at exit must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (Exception, KeyboardInterrupt) as error:
+    except Exception as error:
         if debug:
             raise
         print(f"codefusion: {_reason(error)}", file=sys.stderr)
@@ -201,6 +209,9 @@ def _parse_config(holder, words, own):
 
 def _override_reason(error):
     """Returns absl's complaint about an override in the form of the config's own."""
+    if "Traceback (most recent call last)" in str(error):  # of a config file
+        kind, _, reason = str(error).strip().splitlines()[-1].partition(": ")
+        return f"--config fails: {_config_fault(kind, reason)}"
     text = _one_line(error).removeprefix("flag ").removeprefix("--config.")
     setting, _, reason = text.partition(": ")
     key, _, value = setting.partition("=")
@@ -208,6 +219,12 @@ def _override_reason(error):
         if reason.startswith(opening):
             reason = f"expected {expected}"
     return f"{key} is {value!r}; {reason}." if reason else f"{text}."
+
+
+def _config_fault(kind, reason):
+    if kind == "TypeError" and "positional argument" in reason:
+        return "it takes no argument after a colon."
+    return reason if kind == "ValueError" else f"{kind}: {reason}"
 
 
 # How absl's parsers begin, and what the config's own errors call the same thing.
@@ -220,8 +237,6 @@ _PARSER_REASONS = {
 
 def _reason(error):
     """Returns why a command failed: the message, or the kind of an unforeseen error."""
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'input/output'}: {error.strerror}."
     if isinstance(error, SyntaxError):

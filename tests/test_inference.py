@@ -326,3 +326,8 @@ def test_one_program_of_all_steps_gives_the_answers_of_the_loop(generator):
     assert texts(resident.generate([FIRST], seed=1)) == texts(
         loop.generate([FIRST], seed=1)
     )
+
+
+def test_a_string_in_the_place_of_a_list_is_refused(generator):
+    with pytest.raises(ValueError, match="utterances is a str; expected a list"):
+        generator.generate(FIRST)

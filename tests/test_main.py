@@ -1,5 +1,6 @@
 import io
 import json
+import subprocess
 import sys
 
 import pytest
@@ -267,3 +268,32 @@ def test_an_answer_is_one_json_line():
 class _Candidate:
     def __init__(self, text, log_prob):
         self.text, self.log_prob = text, log_prob
+
+
+@pytest.mark.parametrize(
+    ("form", "reason"),
+    [
+        ("cf_rules.py:hgue", "the form is 'hgue'; expected one of small, released"),
+        ("tiny.py:small", "it takes no argument after a colon."),
+    ],
+)
+def test_a_wrong_form_of_a_config_is_one_sentence(capsys, form, reason):
+    assert main.main(["codefusion", "data", f"--config=configs/{form}"]) == 1
+    line = capsys.readouterr().err
+    assert line.startswith(f"codefusion: --config fails: {reason}")
+    assert "Traceback" not in line and line.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_before_training_ends_a_command_with_its_reason(name):
+    program = (
+        "import os, signal, time\n"
+        "from codefusion import main\n"
+        f"main.main = lambda _: os.kill(os.getpid(), signal.{name}) or time.sleep(9)\n"
+        "main.run()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == "codefusion: interrupted.\n"

@@ -91,7 +91,7 @@ def _open_events(folder, from_step):
     if importlib.util.find_spec("tensorboard") is None:
         _log.warning(
             "TensorBoard is not installed: metrics go to metrics.jsonl alone "
-            "(pip install 'codefusion[tensorboard]')."
+            "(pip install tensorboard)."
         )
         return None
     return _Events(folder, from_step)

@@ -113,8 +113,8 @@ def _on_tpu(query, key, value, key_mask, bias, *, scale, interpret=False):
 def _refuse(query, *_):
     return lowering.refuse(
         query,
-        "attention by 'pallas' serves TPUs; on another platform expected "
-        "implementation='xla' or None (for tests: pallas_kernels.interpreter).",
+        "attention by 'pallas' (model.attention) serves TPUs; on another platform "
+        "expected 'xla', or the default (for tests: pallas_kernels.interpreter).",
     )
 
 

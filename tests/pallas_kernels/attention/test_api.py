@@ -63,7 +63,7 @@ def test_a_head_size_that_fits_no_register_is_refused_by_the_kernel_alone():
 def test_the_kernel_by_name_is_refused_on_a_cpu():
     call = functools.partial(attention, implementation="pallas")
     for function in (call, jax.jit(call), jax.grad(lambda *x: jnp.sum(call(*x)))):
-        with pytest.raises(ValueError, match="'pallas' serves TPUs"):
+        with pytest.raises(ValueError, match="serves TPUs"):
             function(ROWS, ROWS, ROWS)
 
 
