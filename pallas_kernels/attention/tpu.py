@@ -32,7 +32,10 @@ def attention(query, key, value, key_mask, bias, *, scale, interpret=False):
     kernels = tpu_short
     if not _is_short(layout, *padded, biased=bias is not None):
         kernels = tpu_long
-        padded = [tpu_long.padded(n, query.dtype) for n in padded]
+        bias_heads = 0 if bias is None else layout.group_heads
+        padded = [
+            tpu_long.padded(n, query.dtype, bias_heads=bias_heads) for n in padded
+        ]
     if padded[1] != keys and key_mask is None:
         key_mask = jnp.ones((query.shape[0], keys), bool)
     if key_mask is not None:

@@ -24,15 +24,25 @@ from pallas_kernels.attention.layout import LANES, round_up
 _traced_once = functools.partial(jax.jit, static_argnames="plan")
 
 _BLOCK = 512  # of bfloat16; float32 takes six passes, and its code is as much longer
+_BIAS_BUDGET = 9 * 2**20  # bytes of VMEM for blocks of a bias and of its gradient
 
 
-def padded(length, dtype):
-    """Returns the length that rows are padded to: whole blocks of whole lanes."""
-    return round_up(length, _block(length, dtype))
+def padded(length, dtype, *, bias_heads):
+    """Returns the length that rows are padded to: whole blocks of whole lanes.
+
+    Args:
+      length: of queries or keys.
+      dtype: of them.
+      bias_heads: heads of a block of the bias; 0 without one.
+    """
+    return round_up(length, _block(length, dtype, bias_heads))
 
 
-def _block(length, dtype):
-    blocks = -(-length // (_BLOCK * 2 // dtype.itemsize))
+def _block(length, dtype, bias_heads):
+    most = _BLOCK * 2 // dtype.itemsize
+    while 4 * 4 * bias_heads * most**2 > _BIAS_BUDGET:  # each twice, in float32
+        most //= 2
+    blocks = -(-length // most)
     return round_up(-(-length // blocks), LANES)
 
 
@@ -45,7 +55,7 @@ def forward(query, key, value, mask, bias, *, plan):
 @_traced_once
 def forward_with_lse(query, key, value, mask, bias, *, plan):
     """Returns the output and log sum exp of scores, float32[B, groups, heads, T]."""
-    call = _Call(plan, query, key, "bts")
+    call = _Call(plan, query, key, "bts", biased=bias is not None)
     layout = plan.layout
     heads, (rows, _), lanes = layout.group_heads, call.block, layout.group_width
     sums = (query.shape[0], layout.num_groups, heads, query.shape[1])
@@ -70,7 +80,7 @@ def backward(query, key, value, mask, bias, out, lse, gradient, *, plan):
     lanes = plan.layout.group_width
 
     def run(kernel, order, outputs, names, scratch=()):
-        call = _Call(plan, query, key, order)
+        call = _Call(plan, query, key, order, biased=bias is not None)
         specs = (call.query, call.key, call.key, call.mask, call.bias)
         return call(
             kernel,
@@ -99,12 +109,15 @@ class _Call:
       query, key, mask, bias, sums: the `BlockSpec` of such an operand.
     """
 
-    def __init__(self, plan, query, key, order):
+    def __init__(self, plan, query, key, order, *, biased):
         batch, length, _ = query.shape
         keys, lanes = key.shape[1], plan.layout.group_width
         heads = plan.layout.group_heads
         dtype = query.dtype
-        rows, columns = self.block = _block(length, dtype), _block(keys, dtype)
+        bias_heads = heads if biased else 0
+        rows, columns = self.block = tuple(
+            _block(n, dtype, bias_heads) for n in (length, keys)
+        )
         sizes = {"b": batch, "t": length // rows, "s": keys // columns}
         self._plan = plan
         self._grid = (plan.layout.num_groups, *(sizes[axis] for axis in order))

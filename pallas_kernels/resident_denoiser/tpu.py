@@ -26,10 +26,11 @@ def vmem_needed(weights, x1, key_values):
     length, width = x1.shape[2], weights.qkv.shape[1]
     inner, hidden = weights.self_out.shape[1], weights.mlp_in.shape[2]
     keys = key_values.shape[3]
-    request = 2 * key_values.nbytes // key_values.shape[2]  # the next is being read
+    request = key_values.size * key_values.dtype.itemsize // key_values.shape[2]
     rows = 4 * length * (6 * width + 6 * inner + 2 * hidden)
     scores = 4 * 4 * length * max(length, keys)
-    return weights.nbytes + request + rows + scores + 2 * _MEBIBYTE
+    # Of the request twice, as the next is being read.
+    return weights.nbytes + 2 * request + rows + scores + 2 * _MEBIBYTE
 
 
 def sample(weights, steps, x1, key_values, key_mask, *, num_heads, interpret=False):
