@@ -289,6 +289,8 @@ def test_a_signal_before_training_ends_a_command_with_its_reason(name):
     program = (
         "import os, signal, time\n"
         "from codefusion import main\n"
+        # A shell starts a program in the background with SIGINT ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"main.main = lambda _: os.kill(os.getpid(), signal.{name}) or time.sleep(9)\n"
         "main.run()\n"
     )
