@@ -15,9 +15,9 @@ _refuse_p.def_impl(
 ad.deflinear2(_refuse_p, lambda gradient, _, **params: [gradient])
 batching.defvectorized(_refuse_p)
 
-_on_tpu_p = core.Primitive("on_tpu")
-_on_tpu_p.multiple_results = True
-_on_tpu_p.def_abstract_eval(lambda *_, jaxpr: jaxpr.out_avals)
+_on_platform_p = core.Primitive("on_platform")
+_on_platform_p.multiple_results = True
+_on_platform_p.def_abstract_eval(lambda *_, jaxpr, platform: jaxpr.out_avals)
 
 
 def refuse(x, message):
@@ -33,15 +33,22 @@ def refuse_partition(x, message):
     return _refuse_p.bind(x, message=message, unless_whole=True)
 
 
-def on_tpu(function, *arguments):
-    """Returns function(*arguments) in a branch that only a TPU takes.
+def on_platform(platform, function, *arguments):
+    """Returns function(*arguments) in a branch that only one platform takes.
 
     JAX lowers such a branch for every platform that a program is exported for, and a
-    TPU kernel for one alone. For the others this is zeros, which nothing reads. It has
-    no derivative, so a kernel's own comes around it.
+    kernel for one alone. For the others this is zeros, which nothing reads. It has no
+    derivative, so a kernel's own comes around it.
+
+    Args:
+      platform: "tpu" or "cuda".
+      function: of arrays.
+      *arguments: pytrees of arrays.
     """
     jaxpr, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
-    found = _on_tpu_p.bind(*jax.tree.leaves(arguments), jaxpr=jaxpr)
+    found = _on_platform_p.bind(
+        *jax.tree.leaves(arguments), jaxpr=jaxpr, platform=platform
+    )
     return jax.tree.unflatten(jax.tree.structure(shapes), found)
 
 
@@ -59,13 +66,15 @@ def _is_whole(axis_context):
     return not axis_context.manual_axes or manual == set(axis_context.mesh.axis_names)
 
 
-def _lower_for_tpu(context, *arguments, jaxpr):
-    module = context.module_context.replace(platforms=("tpu",))
+def _lower_kernel(context, *arguments, jaxpr, platform, lowered_for):
+    if platform != lowered_for:
+        return _lower_zeros(context, *arguments, jaxpr=jaxpr)
+    module = context.module_context.replace(platforms=(platform,))
     lower = mlir.lower_fun(core.jaxpr_as_fun(jaxpr), multiple_results=True)
     return lower(context.replace(module_context=module), *arguments)
 
 
-def _lower_for_others(context, *arguments, jaxpr):
+def _lower_zeros(context, *arguments, jaxpr, platform=None):
     def zeros(*_):
         return [jnp.zeros(x.shape, x.dtype) for x in jaxpr.out_avals]
 
@@ -73,5 +82,10 @@ def _lower_for_others(context, *arguments, jaxpr):
 
 
 mlir.register_lowering(_refuse_p, _lower_refusal)
-mlir.register_lowering(_on_tpu_p, _lower_for_others)
-mlir.register_lowering(_on_tpu_p, _lower_for_tpu, platform="tpu")
+mlir.register_lowering(_on_platform_p, _lower_zeros)
+for _platform in ("tpu", "cuda"):
+    mlir.register_lowering(
+        _on_platform_p,
+        functools.partial(_lower_kernel, lowered_for=_platform),
+        platform=_platform,
+    )

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 from pallas_kernels import interpreter, lowering
-from pallas_kernels.attention import tpu, xla
+from pallas_kernels.attention import gpu, tpu, xla
 
 IMPLEMENTATIONS = (None, "xla", "cudnn", "pallas")
 
@@ -34,9 +34,10 @@ def attention(
       key_mask: True on keys that may be attended to, bool[B, S]; None for all.
       bias: added to the scores of every example, [N, T, S]; None for none.
       scale: multiplies the scores; None for 1 / sqrt(H).
-      implementation: "xla", "cudnn" (NVIDIA GPUs) or "pallas" (TPUs, or anywhere under
-        `interpreter.interpreted`); None for what is best on the platform, which is
-        known when the program is lowered: the kernel on a TPU, XLA elsewhere.
+      implementation: "xla", "cudnn" (NVIDIA GPUs) or "pallas" (TPUs; Hopper GPUs, in
+        bfloat16 with H of 32, 64 or 128; anywhere under `interpreter.interpreted`).
+        None for what is best on the platform, which is known when the program is
+        lowered: the kernel on a TPU, XLA elsewhere.
       partition: under a mesh (`jax.set_mesh`), the mesh axes of B and of N, as in a
         `PartitionSpec` of two: the kernel then runs in a `shard_map` over them.
 
@@ -59,21 +60,16 @@ def attention(
 
 
 def _best(query, key, value, key_mask, bias, *, scale):
+    by_xla = functools.partial(xla.attention, scale=scale)
+    operands = query, key, value, key_mask, bias
     if tpu.reasons(query) or _is_partitioned(_mesh(query)):
-        return xla.attention(query, key, value, key_mask, bias, scale=scale)
-    return jax.lax.platform_dependent(
-        query,
-        key,
-        value,
-        key_mask,
-        bias,
-        tpu=functools.partial(_on_tpu, scale=scale),
-        default=functools.partial(xla.attention, scale=scale),
-    )
+        return by_xla(*operands)
+    on_tpu = functools.partial(_kernel, tpu.attention, scale=scale)
+    return jax.lax.platform_dependent(*operands, tpu=on_tpu, default=by_xla)
 
 
 def _pallas(query, key, value, key_mask, bias, *, scale):
-    found = tpu.reasons(query)
+    found = tpu.reasons(query)  # the GPU kernels have these, and more
     mesh = _mesh(query)
     if _is_partitioned(mesh):
         found.append(
@@ -82,40 +78,43 @@ def _pallas(query, key, value, key_mask, bias, *, scale):
         )
     if found:
         raise ValueError(f"attention by 'pallas' cannot serve: {'; '.join(found)}.")
-    parameters = interpreter.parameters()
-    if parameters is None:
-        elsewhere = _refuse
-    else:
-        elsewhere = functools.partial(_on_tpu, scale=scale, interpret=parameters)
+    on_tpu = functools.partial(_kernel, tpu.attention, scale=scale)
+    on_gpu = functools.partial(_kernel, gpu.attention, scale=scale)
+    if reasons := gpu.reasons(query):
+        on_gpu = functools.partial(_refuse, f"cannot serve: {'; '.join(reasons)}.")
+    elsewhere = functools.partial(_refuse, _NOWHERE)
+    if (parameters := interpreter.parameters()) is not None:
+        elsewhere = functools.partial(on_tpu, interpret=parameters)
     return jax.lax.platform_dependent(
         query,
         key,
         value,
         key_mask,
         bias,
-        tpu=functools.partial(_on_tpu, scale=scale),
+        tpu=on_tpu,
+        cuda=on_gpu,
         default=elsewhere,
     )
 
 
-def _on_tpu(query, key, value, key_mask, bias, *, scale, interpret=False):
+_NOWHERE = (
+    "(model.attention) serves TPUs and Hopper GPUs; on another platform expected "
+    "'xla', or the default (for tests: pallas_kernels.interpreter)."
+)
+
+
+def _kernel(attend, query, *operands, **options):
     query = lowering.refuse_partition(
         query,
         "attention by 'pallas' met a program for several devices that is left to the "
         "compiler to partition; expected a mesh (jax.set_mesh) and `partition`, or "
         "implementation='xla'.",
     )
-    return tpu.attention(
-        query, key, value, key_mask, bias, scale=scale, interpret=interpret
-    )
+    return attend(query, *operands, **options)
 
 
-def _refuse(query, *_):
-    return lowering.refuse(
-        query,
-        "attention by 'pallas' (model.attention) serves TPUs; on another platform "
-        "expected 'xla', or the default (for tests: pallas_kernels.interpreter).",
-    )
+def _refuse(reason, query, *_):
+    return lowering.refuse(query, f"attention by 'pallas' {reason}")
 
 
 def _cudnn(query, key, value, key_mask, bias, *, scale):

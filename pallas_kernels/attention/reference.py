@@ -1,5 +1,6 @@
 """Attention in plain `jax.numpy`: the definition that all others are held to."""
 
+import jax
 import jax.numpy as jnp
 
 
@@ -26,6 +27,9 @@ def attention(query, key, value, *, key_mask=None, bias=None, scale=None):
     if key_mask is not None:
         used = jnp.broadcast_to(key_mask[:, None, None, :], scores.shape)
     highest = jnp.max(scores, axis=-1, keepdims=True, where=used, initial=-1e30)
+    # What is subtracted cancels; its derivative would be 0 / 0 where the compiler
+    # rounds the scores twice and none equals the maximum.
+    highest = jax.lax.stop_gradient(highest)
     weights = jnp.exp(jnp.where(used, scores - highest, -jnp.inf))
     total = jnp.sum(weights, axis=-1, keepdims=True)
     weights = weights / jnp.where(total == 0.0, 1.0, total)

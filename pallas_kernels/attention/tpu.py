@@ -82,7 +82,7 @@ def _run(kernel, plan, *operands):
     kernel = functools.partial(kernel, plan=plan)
     if plan.interpret:
         return kernel(*operands)
-    return lowering.on_tpu(kernel, *operands)
+    return lowering.on_platform("tpu", kernel, *operands)
 
 
 _attend.defvjp(_forward, _backward)

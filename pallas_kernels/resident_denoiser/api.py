@@ -75,7 +75,7 @@ def _whole(weights, steps, x1, key_values, key_mask, **options):
     sample = functools.partial(tpu.sample, **options)
     if options.get("interpret"):
         return sample(*arguments)
-    return lowering.on_tpu(sample, *arguments)
+    return lowering.on_platform("tpu", sample, *arguments)
 
 
 def _refuse(weights, steps, x1, *_):

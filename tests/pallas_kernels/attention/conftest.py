@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pallas_kernels import interpreter
-from pallas_kernels.attention import attention, reference
+from pallas_kernels import gpu_interpreter, interpreter
+from pallas_kernels.attention import attention, gpu, reference
 
 BOUND = {jnp.float32: 1e-5, jnp.bfloat16: 1e-2}
 # What one rounding of the gradient of the scores costs. A matrix unit takes bfloat16;
@@ -16,7 +16,11 @@ BOUND = {jnp.float32: 1e-5, jnp.bfloat16: 1e-2}
 ROUNDING = {jnp.float32: 0.0, jnp.bfloat16: 1.7e-3}
 
 
-def differentiate(function, case, inputs, dtype):
+def compile_and_run(function, *arguments):
+    return jax.jit(function)(*arguments)
+
+
+def differentiate(function, case, inputs, dtype, execute=compile_and_run):
     """Returns the output and the gradients of query, key, value and bias."""
     *qkv, mask, bias, gradient = inputs
     operands = [jnp.asarray(x, dtype) for x in qkv]
@@ -24,7 +28,6 @@ def differentiate(function, case, inputs, dtype):
         wide = jnp.float64 if dtype == jnp.float64 else jnp.float32
         operands.append(jnp.asarray(bias, wide))
 
-    @jax.jit
     def both(operands, gradient):
         def call(*operands):
             query, key, value, *rest = operands
@@ -34,7 +37,7 @@ def differentiate(function, case, inputs, dtype):
         out, pull = jax.vjp(call, *operands)
         return out, *pull(gradient)
 
-    found = both(operands, jnp.asarray(gradient, dtype))
+    found = execute(both, operands, jnp.asarray(gradient, dtype))
     return [np.asarray(x, np.float64) for x in found]
 
 
@@ -58,13 +61,36 @@ def errors(found, true):
 
 
 def check(case, dtype, **parameters):
-    """Holds the kernels to the definition and to XLA's own error."""
+    """Holds the TPU kernels to the definition and to XLA's own error."""
+
+    def ours(inputs):
+        call = functools.partial(attention, implementation="pallas")
+        with interpreter.interpreted(**parameters):
+            return differentiate(call, case, inputs, dtype)
+
+    compare(ours, case, dtype)
+
+
+def check_on_gpu(case):
+    """Holds the GPU kernels to the definition and to XLA's own error."""
+
+    def attend(query, key, value, *, key_mask, bias):
+        scale = query.shape[-1] ** -0.5
+        return gpu.attention(query, key, value, key_mask, bias, scale=scale)
+
+    def ours(inputs):
+        return differentiate(
+            attend, case, inputs, jnp.bfloat16, execute=gpu_interpreter.run
+        )
+
+    compare(ours, case, jnp.bfloat16)
+
+
+def compare(ours, case, dtype):
     inputs = rounded(case.inputs(), dtype)
     with jax.enable_x64(True):
         true = differentiate(reference.attention, case, inputs, jnp.float64)
-    with interpreter.interpreted(**parameters):
-        ours = functools.partial(attention, implementation="pallas")
-        error = errors(differentiate(ours, case, inputs, dtype), true)
+    error = errors(ours(inputs), true)
     theirs = functools.partial(attention, implementation="xla")
     other = errors(differentiate(theirs, case, inputs, dtype), true)
     assert np.all(error < BOUND[dtype]), error
@@ -82,3 +108,9 @@ def run():
 def hold():
     """(case, dtype) -> fails where the kernels are not as near as they should be."""
     return check
+
+
+@pytest.fixture(scope="session")
+def hold_on_gpu():
+    """(case) -> fails where the GPU kernels are not as near as they should be."""
+    return check_on_gpu

@@ -1,8 +1,8 @@
-"""Runs Mosaic GPU kernels of one warpgroup on the host, operation by operation.
+"""The GPU kernels run on the host, operation by operation: for tests, and slow.
 
-JAX's own GPU interpreter (0.10) knows neither transposed operands nor accumulators with
-a first value. This one runs the traced kernel itself. Memory starts as NaN, and what is
-copied to shared memory arrives when its barrier is waited for, and is NaN until then.
+JAX's own interpreter for Mosaic GPU (0.10) knows neither transposed operands nor
+accumulators with a first value. This one takes kernels of one warpgroup. Memory starts
+as NaN, and what is copied to shared memory is NaN until its barrier was waited for.
 """
 
 import itertools
@@ -13,7 +13,15 @@ import numpy as np
 
 
 def run(function, *arguments):
-    """Returns function(*arguments) with the GPU kernels that it calls run here."""
+    """Returns function(*arguments), where the GPU kernels that it calls run here.
+
+    Args:
+      function: of pytrees of arrays; not under `jax.jit`.
+      *arguments: those.
+
+    Raises:
+      RuntimeError: a kernel waits for what never comes.
+    """
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
     values = jax.tree.leaves(arguments)
     found = _Program({}).evaluate(closed.jaxpr, closed.consts, values)
@@ -27,7 +35,8 @@ class _Barrier:
         self.num_arrivals, self.copies = num_arrivals, []
 
     def wait(self):
-        assert len(self.copies) >= self.num_arrivals, "a wait that would never end"
+        if len(self.copies) < self.num_arrivals:
+            raise RuntimeError("a barrier is waited for that no copy completes.")
         for _ in range(self.num_arrivals):
             source, target = self.copies.pop(0)
             target[...] = source
@@ -77,6 +86,8 @@ class _Program:
         closed = equation.params["jaxpr"]
         return self.evaluate(closed.jaxpr, closed.consts, operands)
 
+    _on_platform = _pjit = _jit
+
     def _mpmd_map(self, equation, *operands):
         (mesh,), (jaxpr,) = equation.params["meshes"], equation.params["jaxprs"]
         results = [_memory(x.shape, x.dtype) for x in equation.params["out_avals"]]
@@ -105,7 +116,10 @@ class _Program:
 
     def _while(self, equation, *operands):
         test, body = equation.params["cond_jaxpr"], equation.params["body_jaxpr"]
-        of_test, of_body = equation.params["cond_nconsts"], equation.params["body_nconsts"]
+        of_test, of_body = (
+            equation.params["cond_nconsts"],
+            equation.params["body_nconsts"],
+        )
         for_test, rest = operands[:of_test], operands[of_test:]
         for_body, carry = rest[:of_body], rest[of_body:]
         while self.evaluate(test.jaxpr, test.consts, [*for_test, *carry])[0]:
@@ -171,7 +185,9 @@ class _Program:
         return x
 
     def _wgmma_ref(self, equation, sums, x, y, *leaves):
-        trees = (equation.params[f"{name}_transforms_tree"] for name in ("acc", "a", "b"))
+        trees = (
+            equation.params[f"{name}_transforms_tree"] for name in ("acc", "a", "b")
+        )
         operands = []
         for operand, tree in zip((sums, x, y), trees, strict=True):
             count = 0 if tree is None else tree.num_leaves
