@@ -57,7 +57,8 @@ def _body(query, key, value, penalty, bias, kept, held, arrived, *, scale):
     example, head = jax.lax.axis_index("example"), jax.lax.axis_index("head")
     rows = tiles.tile_of("row")
     tiles.fetch([(query.at[example, rows, head], held["query"])], arrived)
-    columns = 2 * ROWS if key.shape[1] % (2 * ROWS) == 0 else ROWS
+    wide = key.shape[1] % (2 * ROWS) == 0 and key.shape[-1] <= 64  # shared memory
+    columns = 2 * ROWS if wide else ROWS
     sources = {
         "key": (key.at[example, :, head], 0, columns),
         "value": (value.at[example, :, head], 0, columns),
