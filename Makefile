@@ -20,9 +20,12 @@ DEV := $(VENV)/.dev-$(VERSION)
 LIBTPU := $(VENV)/libtpu-$(VERSION)
 # The requirement of jax's own extra, "libtpu==...".
 LIBTPU_PIN := from importlib.metadata import requires as r; print(next(x.split(";")[0] for x in r("jax") if x.startswith("libtpu")))
+CUDA := $(VENV)/cuda-$(VERSION)
+# The CUDA plugin of the same version as jax, and NVIDIA's compiler.
+JAX_VERSION := import jax; print(jax.__version__)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: quickstart test test-slow test-tpu-compile lint format doctor clean
+.PHONY: quickstart test test-slow test-tpu-compile test-gpu-compile lint format doctor clean
 
 quickstart: $(CORE)
 	$(BIN)/codefusion train --config=$(CONFIG) --workdir=$(WORKDIR) $(FLAGS)
@@ -38,6 +41,10 @@ test-slow: $(DEV)
 # The TPU compiler, in a folder of its own: beside jax it would be taken for a TPU.
 test-tpu-compile: $(LIBTPU)
 	PYTHONPATH=$(LIBTPU) $(BIN)/python -m pytest -q -n $(JOBS) -m tpu_compile
+
+# Likewise the GPU compilers, 700 MB.
+test-gpu-compile: $(CUDA)
+	JAX_PLATFORMS=cpu PYTHONPATH=$(CUDA) $(BIN)/python -m pytest -q -m gpu_compile
 
 lint: $(DEV)
 	$(BIN)/ruff check .
@@ -63,6 +70,10 @@ $(DEV): $(CORE)
 
 $(LIBTPU): $(DEV)
 	$(PIP) --no-deps --target $@ "$$($(BIN)/python -c '$(LIBTPU_PIN)')"
+
+$(CUDA): $(DEV)
+	version=$$($(BIN)/python -c '$(JAX_VERSION)') && $(PIP) --no-deps --target $@ \
+	  jax-cuda13-plugin==$$version jax-cuda13-pjrt==$$version nvidia-cuda-nvcc nvidia-nvvm
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -1,12 +1,18 @@
-"""The TPU compiler without a TPU: single chips to compile for, and what it says.
+"""The compilers of TPUs and GPUs without a device: what to compile for, and their word.
 
-It needs libtpu (`pip install jax[tpu]`), which holds the compiler.
+TPUs need libtpu, which holds the compiler (`pip install jax[tpu]`). GPUs need the CUDA
+plugin of JAX and NVIDIA's compiler: jax-cuda13-plugin and jax-cuda13-pjrt of jax's
+version, nvidia-cuda-nvcc and nvidia-nvvm. `make test-gpu-compile` installs them.
 """
 
+import contextlib
 import dataclasses
+import functools
 import importlib.util
 import os
+import pathlib
 import re
+import tempfile
 
 import jax
 from jax.experimental import topologies
@@ -22,11 +28,52 @@ TOPOLOGIES = {
     "v6e": ("v6e:1x1", _ONE_CHIP),
     "tpu7x": ("tpu7x:2x2x1", {}),
 }
+# NVIDIA's data sheet and CUDA's limits for compute capability 9.0. Without the
+# accelerated features there is no wgmma, and LLVM ends the process.
+_H100 = """
+gpu_device_info {
+  threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048
+  shared_memory_per_block: 49152 shared_memory_per_block_optin: 232448
+  shared_memory_per_core: 233472 registers_per_core_limit: 65536
+  registers_per_block_limit: 65536 core_count: 132 fpus_per_core: 128
+  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
+  memory_bandwidth: 3352320000000 l2_cache_size: 52428800 clock_rate_ghz: 1.98
+  device_memory_size: 84942979072
+  cuda_compute_capability { major: 9 feature_extension: ACCELERATED_FEATURES }
+}
+platform_name: "CUDA"
+runtime_version { major: 13 minor: 0 }
+dnn_version_info { major: 9 minor: 10 }
+device_description_str: "NVIDIA H100 80GB HBM3"
+"""
 
 
 def is_available():
     """Returns whether libtpu is installed."""
     return importlib.util.find_spec("libtpu") is not None
+
+
+def is_gpu_available():
+    """Returns whether the CUDA plugin is installed."""
+    return importlib.util.find_spec("jax_cuda13_plugin") is not None
+
+
+@functools.cache
+def gpu():
+    """Returns an H100 that need not exist; `JAX_PLATFORMS=cpu` must be set.
+
+    Raises:
+      RuntimeError: the CUDA plugin is not installed.
+    """
+    if not is_gpu_available():
+        raise RuntimeError(
+            "the CUDA plugin is not installed; expected what `make test-gpu-compile` "
+            "installs."
+        )
+    found = topologies.get_topology_desc(
+        platform="cuda", topology_name="", topology="1x1x1", target_config=_H100
+    )
+    return found.devices[0]
 
 
 def devices(topology, **options):
@@ -59,14 +106,18 @@ class Compiled:
     Attributes:
       hbm_bytes: see `hbm.traffic`.
       temporaries: bytes of HBM beside arguments and results.
-      vmem_bytes: of the kernel that uses most; 0 without a kernel.
-      code_bytes: of the machine code.
+      vmem_bytes: of the TPU kernel that uses most; 0 without a kernel.
+      code_bytes: of a TPU's machine code.
+      registers: of a CUDA thread, by Mosaic kernel of a GPU.
+      spilled: bytes of registers that do not fit, by Mosaic kernel of a GPU.
     """
 
     hbm_bytes: int
     temporaries: int
     vmem_bytes: int
     code_bytes: int
+    registers: tuple[int, ...] = ()
+    spilled: tuple[int, ...] = ()
 
 
 def compile_for(device, function, *arguments):
@@ -75,14 +126,38 @@ def compile_for(device, function, *arguments):
     shapes = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), arguments
     )
-    compiled = jax.jit(function).lower(*shapes).compile()
+    with _dumped() as folder:
+        compiled = jax.jit(function).lower(*shapes).compile()
+        said = "".join(x.read_text() for x in sorted(folder.glob("*.ptxas")))
     memory = compiled.memory_analysis()
     return Compiled(
         hbm_bytes=hbm.traffic(compiled.as_text()),
         temporaries=memory.temp_size_in_bytes,
         vmem_bytes=_vmem(compiled.as_text()),
         code_bytes=memory.generated_code_size_in_bytes,
+        registers=_numbers(r"Used (\d+) registers", said),
+        spilled=_numbers(r"frame, (\d+) bytes spill stores", said),
     )
+
+
+@contextlib.contextmanager
+def _dumped():
+    """Yields a folder for what NVIDIA's assembler says of Mosaic kernels."""
+    names = ("MOSAIC_GPU_DUMP_TO", "MOSAIC_GPU_DUMP_PTXAS")
+    before = {name: os.environ.get(name) for name in names}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= dict(zip(names, (folder, "1"), strict=True))
+        try:
+            yield pathlib.Path(folder)
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value
+
+
+def _numbers(pattern, text):
+    return tuple(map(int, re.findall(pattern, text)))
 
 
 def _vmem(text):

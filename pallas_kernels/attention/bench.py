@@ -4,8 +4,9 @@
 
 On an accelerator: the median time of a forward and of a forward and backward pass, the
 error against float64, and the share of the roofline. With none: what the TPU compiler
-says of the same programs (`pip install jax[tpu]`). Rows go from and to [B, T, N H], the
-form that projections take and give.
+says of the same programs (`pip install jax[tpu]`), or with `--generation h100` the
+GPU's (`make test-gpu-compile` installs it). Rows go from and to [B, T, N H], the form
+that projections take and give.
 """
 
 import argparse
@@ -44,10 +45,14 @@ PEAKS = {
 def main():
     """Prints a table, of times or of what the compiler says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--generation", default="v5e", choices=deviceless.TOPOLOGIES)
+    parser.add_argument(
+        "--generation", default="v5e", choices=[*deviceless.TOPOLOGIES, "h100"]
+    )
     parser.add_argument("--repeats", type=int, default=20)
     options = parser.parse_args()
-    if jax.default_backend() == "cpu":
+    if jax.default_backend() == "cpu" and options.generation == "h100":
+        count_on_gpu()
+    elif jax.default_backend() == "cpu":
         count(options.generation)
     else:
         measure(options.repeats)
@@ -60,7 +65,7 @@ def count(generation):
     print("| --- | --- | --- | ---: | ---: | ---: | ---: |")
     device = deviceless.chip(generation)
     for case in CASES:
-        for name, direction, function, arguments in programs(case):
+        for name, direction, function, arguments in programs(case, ON_TPU):
             start = f"| {case.name} | {direction} | {name} |"
             try:
                 found = deviceless.compile_for(device, function, *arguments)
@@ -76,15 +81,39 @@ def count(generation):
             )
 
 
+def count_on_gpu():
+    """Prints what the GPU compilers say of every case, pass and implementation."""
+    print(f"H100, bfloat16, jax {jax.__version__}, compiled without a device")
+    print("| case | pass | by | HBM MB | temporaries MB | registers | spilled bytes |")
+    print("| --- | --- | --- | ---: | ---: | --- | --- |")
+    for case in CASES:
+        for name, direction, function, arguments in programs(case, ON_GPU):
+            start = f"| {case.name} | {direction} | {name} |"
+            try:
+                found = deviceless.compile_for(deviceless.gpu(), function, *arguments)
+            except Exception as error:  # the compilers' own, of many types
+                print(start, f"refused: {str(error).splitlines()[0][:60]} | | | |")
+                continue
+            kernels = [", ".join(map(str, x)) for x in (found.registers, found.spilled)]
+            print(
+                start,
+                f"{found.hbm_bytes / 1e6:.1f} | {found.temporaries / 1e6:.1f} |",
+                " | ".join(kernels),
+                "|",
+                flush=True,
+            )
+
+
 def measure(repeats):
     """Prints median times of every case, pass and implementation on this device."""
     kind = jax.devices()[0].device_kind
     print(f"{kind}, bfloat16, jax {jax.__version__}, medians of {repeats}")
+    implementations = ON_GPU if jax.default_backend() == "gpu" else ON_TPU
     print("| case | pass | by | ms | TFLOP/s | of the roofline | error |")
     print("| --- | --- | --- | ---: | ---: | ---: | ---: |")
     for case in CASES:
         true = None
-        for name, direction, function, shapes in programs(case):
+        for name, direction, function, shapes in programs(case, implementations):
             arguments = draw(case, shapes)
             start = f"| {case.name} | {direction} | {name} |"
             try:
@@ -104,8 +133,8 @@ def measure(repeats):
             )
 
 
-def programs(case):
-    """Yields (name, pass, function, shapes of its arguments) of every implementation.
+def programs(case, implementations):
+    """Yields (name, pass, function, shapes of its arguments) of implementations.
 
     A forward pass takes query, key, value, mask and bias, rows as [B, T, N H], and
     gives rows; a backward pass takes the gradient of the output as well.
@@ -119,7 +148,7 @@ def programs(case):
     if case.biased:
         shape = case.heads, case.length, case.keys
         bias = jax.ShapeDtypeStruct(shape, jnp.float32)
-    for name, attend in IMPLEMENTATIONS.items():
+    for name, attend in implementations.items():
         forward = functools.partial(_flat, attend, case)
         yield name, "forward", forward, (rows, keys, keys, mask, bias)
         backward = functools.partial(_both, forward)
@@ -143,20 +172,13 @@ def _both(forward, query, key, value, mask, bias, gradient):
     return out, *pull(gradient)
 
 
-def _ours(query, key, value, mask, bias):
-    return api.attention(query, key, value, key_mask=mask, bias=bias)
+def _by(implementation):
+    def attend(query, key, value, mask, bias):
+        return api.attention(
+            query, key, value, key_mask=mask, bias=bias, implementation=implementation
+        )
 
-
-def _xla(query, key, value, mask, bias):
-    return api.attention(
-        query, key, value, key_mask=mask, bias=bias, implementation="xla"
-    )
-
-
-def _cudnn(query, key, value, mask, bias):
-    return api.attention(
-        query, key, value, key_mask=mask, bias=bias, implementation="cudnn"
-    )
+    return attend
 
 
 def _segments(query, mask):
@@ -201,13 +223,13 @@ def _splash(query, key, value, mask, bias):
     return jnp.swapaxes(out, 1, 2)
 
 
-IMPLEMENTATIONS = {
-    "ours": _ours,
-    "xla": _xla,
-    "cudnn": _cudnn,
+ON_TPU = {
+    "ours": _by("pallas"),
+    "xla": _by("xla"),
     "jax flash": _flash,
     "jax splash": _splash,
 }
+ON_GPU = {"ours": _by("pallas"), "xla": _by("xla"), "cudnn": _by("cudnn")}
 
 
 def draw(case, shapes):
