@@ -17,6 +17,7 @@ from codefusion import diffusion, models, ranking
 from codefusion.data import datasets, pipeline, syntax
 from codefusion.data import tokenizer as tokenizers
 from codefusion.training import loop, objectives, optimizers
+from pallas_kernels import attention
 
 # What parameters are drawn from; a training step folds in its number, from 0 on.
 _NO_STEP = 2**32 - 1
@@ -171,8 +172,19 @@ def dataset(config):
 
 
 def parts(config, vocab_size):
-    """Returns the `Parts` of a checked config for a vocabulary of `vocab_size`."""
+    """Returns the `Parts` of a checked config for a vocabulary of `vocab_size`.
+
+    Raises:
+      ValueError: this machine has no device for the attention of the config.
+    """
     section = config.model
+    serves = attention.platforms(section.attention)
+    if serves and jax.default_backend() not in serves:
+        raise ValueError(
+            f"model.attention is {section.attention!r}, which needs a device of "
+            f"{' or '.join(serves)}; this machine has {jax.default_backend()}. "
+            "Expected 'default' or 'xla'."
+        )
     model = configs.build(
         models.MODELS,
         section,

@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from codefusion import assemble, config
+from pallas_kernels import interpreter
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -177,3 +178,22 @@ def test_one_program_of_all_steps_is_refused_what_it_lacks(key, value):
     section[last] = value
     with pytest.raises(ValueError, match=f"{key}.*resident|resident.*{key}"):
         assemble.check(given)
+
+
+@pytest.mark.parametrize(
+    ("name", "devices"), [("pallas", "tpu or gpu"), ("cudnn", "gpu")]
+)
+def test_attention_that_needs_another_device_is_refused_at_once(name, devices):
+    checked = assemble.check(tiny(model__attention=name))
+    with pytest.raises(ValueError) as error:
+        assemble.parts(checked, vocab_size=300)
+    assert str(error.value) == (
+        f"model.attention is '{name}', which needs a device of {devices}; this machine "
+        "has cpu. Expected 'default' or 'xla'."
+    )
+
+
+def test_the_interpreter_stands_for_a_device():
+    checked = assemble.check(tiny(model__attention="pallas"))
+    with interpreter.interpreted():
+        assert assemble.parts(checked, vocab_size=300).model.attention == "pallas"

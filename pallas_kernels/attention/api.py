@@ -59,6 +59,13 @@ def attention(
     return _shard(local, query, key, value, key_mask, bias, partition)
 
 
+def platforms(implementation):
+    """Returns the platforms of JAX that an implementation runs on; None for all."""
+    if implementation == "pallas" and interpreter.parameters() is None:
+        return ("tpu", "gpu")
+    return ("gpu",) if implementation == "cudnn" else None
+
+
 def _best(query, key, value, key_mask, bias, *, scale):
     by_xla = functools.partial(xla.attention, scale=scale)
     operands = query, key, value, key_mask, bias
