@@ -1,4 +1,4 @@
-"""The compilers of TPUs and GPUs without a device: what to compile for, and their word.
+"""The compilers of TPUs and GPUs without a device: what to compile for, their reports.
 
 TPUs need libtpu, which holds the compiler (`pip install jax[tpu]`). GPUs need the CUDA
 plugin of JAX and NVIDIA's compiler: jax-cuda13-plugin and jax-cuda13-pjrt of jax's
@@ -60,11 +60,13 @@ def is_gpu_available():
 
 @functools.cache
 def gpu():
-    """Returns an H100 that need not exist; `JAX_PLATFORMS=cpu` must be set.
+    """Returns an H100 that need not exist.
 
     Raises:
-      RuntimeError: the CUDA plugin is not installed.
+      RuntimeError: the CUDA plugin is not installed, or JAX would look for a GPU.
     """
+    if jax.config.jax_platforms != "cpu":
+        raise RuntimeError("JAX would look for a GPU; expected JAX_PLATFORMS=cpu.")
     if not is_gpu_available():
         raise RuntimeError(
             "the CUDA plugin is not installed; expected what `make test-gpu-compile` "
@@ -108,8 +110,8 @@ class Compiled:
       temporaries: bytes of HBM beside arguments and results.
       vmem_bytes: of the TPU kernel that uses most; 0 without a kernel.
       code_bytes: of a TPU's machine code.
-      registers: of a CUDA thread, by Mosaic kernel of a GPU.
-      spilled: bytes of registers that do not fit, by Mosaic kernel of a GPU.
+      registers: of a CUDA thread, for each Mosaic kernel in the order of compilation.
+      spilled: bytes of registers that do not fit, likewise.
     """
 
     hbm_bytes: int
@@ -128,7 +130,8 @@ def compile_for(device, function, *arguments):
     )
     with _dumped() as folder:
         compiled = jax.jit(function).lower(*shapes).compile()
-        said = "".join(x.read_text() for x in sorted(folder.glob("*.ptxas")))
+        reports = sorted(folder.glob("*.ptxas"), key=_counter)
+        said = "".join(x.read_text() for x in reports)
     memory = compiled.memory_analysis()
     return Compiled(
         hbm_bytes=hbm.traffic(compiled.as_text()),
@@ -154,6 +157,11 @@ def _dumped():
                 os.environ.pop(name)
                 if value is not None:
                     os.environ[name] = value
+
+
+def _counter(path):
+    """Returns the number at the end of a file's stem, which counts compilations."""
+    return int(path.stem.rsplit("_", 1)[1])
 
 
 def _numbers(pattern, text):

@@ -2,7 +2,9 @@
 
 JAX's own interpreter for Mosaic GPU (0.10) knows neither transposed operands nor
 accumulators with a first value. This one takes kernels of one warpgroup. Memory starts
-as NaN, and what is copied to shared memory is NaN until its barrier was waited for.
+as NaN. What is copied to shared memory is NaN until its barrier was waited for; what is
+copied from there leaves when that is waited for, and must have been committed. A matrix
+product is complete at once, and exp2 and log are exact, which on a GPU they are not.
 """
 
 import itertools
@@ -20,7 +22,8 @@ def run(function, *arguments):
       *arguments: those.
 
     Raises:
-      RuntimeError: a kernel waits for what never comes.
+      RuntimeError: a kernel waits for what never comes, reads or writes out of bounds,
+        or leaves a copy unfinished.
     """
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
     values = jax.tree.leaves(arguments)
@@ -39,7 +42,7 @@ class _Barrier:
             raise RuntimeError("a barrier is waited for that no copy completes.")
         for _ in range(self.num_arrivals):
             source, target = self.copies.pop(0)
-            target[...] = source
+            _write(target, source)
 
 
 class _Program:
@@ -51,6 +54,8 @@ class _Program:
 
     def __init__(self, place):
         self.place = place
+        self._leaving = []  # copies from shared memory
+        self._is_committed = True
 
     def evaluate(self, jaxpr, consts, arguments):
         """Returns the results of a jaxpr."""
@@ -94,7 +99,10 @@ class _Program:
         references = [*map(np.asarray, operands), *results]
         for indices in itertools.product(*map(range, mesh.grid)):
             place = dict(zip(mesh.grid_names, indices, strict=True))
-            _Program(place).evaluate(jaxpr, (), references)
+            program = _Program(place)
+            program.evaluate(jaxpr, (), references)
+            if program._leaving:
+                raise RuntimeError("a kernel ends before its copies to memory do.")
         return results
 
     def _axis_index(self, equation):
@@ -108,8 +116,12 @@ class _Program:
 
     def _scan(self, equation, *operands):
         body, length = equation.params["jaxpr"], equation.params["length"]
-        fixed = len(operands) - len(body.jaxpr.outvars)  # all that is left is carried
+        # Loops of kernels carry all that they return, and stack nothing.
+        fixed = len(operands) - len(body.jaxpr.outvars)
         fixed, carry = operands[:fixed], operands[fixed:]
+        given = [x.aval for x in body.jaxpr.invars[len(fixed) :]]
+        if equation.params["reverse"] or given != body.out_avals:
+            raise RuntimeError("a scan takes or gives arrays; expected a loop.")
         for _ in range(length):
             carry = self.evaluate(body.jaxpr, body.consts, [*fixed, *carry])
         return carry
@@ -153,7 +165,8 @@ class _Program:
     def _swap(self, equation, ref, value, *leaves):
         view = _view(ref, equation.params["tree"].unflatten(leaves))
         before = np.array(view)
-        view[...] = value
+        _write(view, value)
+        self._is_committed = False
         return before
 
     def _copy_gmem_to_smem(self, equation, source, target, barrier, *leaves):
@@ -170,14 +183,26 @@ class _Program:
         return []
 
     def _copy_smem_to_gmem(self, equation, source, target, *leaves):
-        source, target = _views(equation, (source, target), leaves, ("src", "dst"))
-        target[...] = source
+        if not self._is_committed:
+            raise RuntimeError("shared memory is copied that was not committed.")
+        pair = _views(equation, (source, target), leaves, ("src", "dst"))
+        self._leaving.append(pair)
+        return []
+
+    def _wait_smem_to_gmem(self, *_):
+        for source, target in self._leaving:
+            _write(target, source)
+        self._leaving = []
+        return []
+
+    def _commit_smem(self, _):
+        self._is_committed = True
         return []
 
     def _nothing(self, *_):
         return []
 
-    _commit_smem = _wait_smem_to_gmem = _commit_group = _nothing
+    _commit_group = _nothing
 
     # The matrix unit.
 
@@ -201,6 +226,12 @@ class _Program:
         return np.array(sums)
 
     _wgmma_accumulator_deref = _wgmma_accumulator_deref_p
+
+
+def _write(target, source):
+    if target.shape != np.shape(source):
+        raise RuntimeError(f"{np.shape(source)} is written to {target.shape}.")
+    target[...] = source
 
 
 def _memory(shape, dtype):
@@ -237,7 +268,8 @@ def _view(memory, transforms):
     """Returns the part of memory that transforms name; a write to it writes through."""
     for transform in transforms:
         if hasattr(transform, "indices"):
-            memory = memory[tuple(map(_index, transform.indices))]
+            places = zip(transform.indices, memory.shape, strict=True)
+            memory = memory[tuple(_index(x, size) for x, size in places)]
         elif hasattr(transform, "permutation"):
             memory = memory.transpose(transform.permutation)
         else:  # How rows lie in shared memory does not matter here.
@@ -254,8 +286,13 @@ def _views(equation, operands, leaves, names):
     return found
 
 
-def _index(x):
-    if not hasattr(x, "start"):
-        return int(x)
-    start = int(x.start)
-    return slice(start, start + int(x.size) * x.stride, x.stride)
+def _index(x, size):
+    """Returns an index or slice of an axis, which must lie within its size."""
+    start = int(x.start) if hasattr(x, "start") else int(x)
+    count, stride = (int(x.size), x.stride) if hasattr(x, "start") else (1, 1)
+    stop = start + (count - 1) * stride + 1
+    if not 0 <= start < stop <= size:
+        raise RuntimeError(
+            f"{start} to {stop} of an axis of {size} is read or written."
+        )
+    return slice(start, stop, stride) if hasattr(x, "start") else start

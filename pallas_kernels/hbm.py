@@ -1,4 +1,4 @@
-"""Bytes of HBM that a compiled TPU program reads and writes, from its text.
+"""Bytes of HBM that a compiled program of a TPU or GPU moves, from its text.
 
 The compiler's own count leaves kernels out and takes operands that it holds in VMEM for
 reads of HBM. Here every operation of the entry computation counts the arrays that it
@@ -22,7 +22,8 @@ def traffic(text):
     """Returns the bytes of a program's text, `compiled.as_text()`.
 
     Raises:
-      ValueError: the program has a loop, whose operations are not counted.
+      ValueError: the program has a loop, a branch or a call, whose operations are not
+        counted.
     """
     entry = text[text.index("\nENTRY ") :].split("\n}")[0]
     sizes, total = {}, 0
@@ -32,8 +33,8 @@ def traffic(text):
             continue
         name, shape, operation, operands = found.groups()
         arrays = [_bytes(*array) for array in _ARRAY.findall(shape)]
-        if operation == "while":
-            raise ValueError(f"the program has a loop, {name}; expected none.")
+        if operation in ("while", "conditional", "call"):
+            raise ValueError(f"the program has a {operation}, {name}; expected none.")
         # A copy that is started gives its target, its source and a flag.
         sizes[name] = arrays[0] if operation.endswith("-start") else sum(arrays)
         if operation not in _FREE and not operation.endswith("-done"):

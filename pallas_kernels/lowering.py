@@ -81,6 +81,13 @@ def _lower_zeros(context, *arguments, jaxpr, platform=None):
     return mlir.lower_fun(zeros, multiple_results=True)(context, *arguments)
 
 
+def _batch(arguments, axes, *, jaxpr, platform):
+    function = jax.vmap(core.jaxpr_as_fun(jaxpr), in_axes=axes)
+    found = on_platform(platform, function, *arguments)
+    return found, [0] * len(found)
+
+
+batching.primitive_batchers[_on_platform_p] = _batch
 mlir.register_lowering(_refuse_p, _lower_refusal)
 mlir.register_lowering(_on_platform_p, _lower_zeros)
 for _platform in ("tpu", "cuda"):

@@ -1,4 +1,4 @@
-"""Attention of short rows with heads of 64, masks by example and a shared bias."""
+"""Attention with masks by example and a shared, differentiable bias."""
 
 from pallas_kernels.attention.api import IMPLEMENTATIONS, attention, platforms
 

@@ -25,7 +25,7 @@ def attention(
 ):
     """Returns softmax(scale query key^T + bias) value over the keys of the mask.
 
-    Scores and softmax are float32. A row without a key gives zeros and zero gradients.
+    Scores and softmax are float32 (cuDNN takes the bias in bfloat16). A row without a key gives zeros and zero gradients.
     Differentiable by query, key, value and bias.
 
     Args:
@@ -33,9 +33,9 @@ def attention(
       key, value: [B, S, N, H] in the query's dtype.
       key_mask: True on keys that may be attended to, bool[B, S]; None for all.
       bias: added to the scores of every example, [N, T, S]; None for none.
-      scale: multiplies the scores; None for 1 / sqrt(H).
+      scale: multiplies the scores, a Python number; None for 1 / sqrt(H).
       implementation: "xla", "cudnn" (NVIDIA GPUs) or "pallas" (TPUs; Hopper GPUs, in
-        bfloat16 with H of 32, 64 or 128; anywhere under `interpreter.interpreted`).
+        bfloat16 with H of 32, 64 or 128; a CPU under `interpreter.interpreted`).
         None for what is best on the platform, which is known when the program is
         lowered: the kernel on a TPU, XLA elsewhere.
       partition: under a mesh (`jax.set_mesh`), the mesh axes of B and of N, as in a
@@ -88,7 +88,11 @@ def _pallas(query, key, value, key_mask, bias, *, scale):
     on_tpu = functools.partial(_kernel, tpu.attention, scale=scale)
     on_gpu = functools.partial(_kernel, gpu.attention, scale=scale)
     if reasons := gpu.reasons(query):
-        on_gpu = functools.partial(_refuse, f"cannot serve: {'; '.join(reasons)}.")
+        on_gpu = functools.partial(
+            _refuse,
+            f"(model.attention) cannot serve on a GPU: {'; '.join(reasons)}; or "
+            "another implementation.",
+        )
     elsewhere = functools.partial(_refuse, _NOWHERE)
     if (parameters := interpreter.parameters()) is not None:
         elsewhere = functools.partial(on_tpu, interpret=parameters)

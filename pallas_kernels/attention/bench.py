@@ -3,9 +3,9 @@
     python -m pallas_kernels.attention.bench
 
 On an accelerator: the median time of a forward and of a forward and backward pass, the
-error against float64, and the share of the roofline. With none: what the TPU compiler
-says of the same programs (`pip install jax[tpu]`), or with `--generation h100` the
-GPU's (`make test-gpu-compile` installs it). Rows go from and to [B, T, N H], the form
+error of the output against the definition in float32, and the share of the roofline. With none: what the TPU compiler
+says of the same programs (`pip install jax[tpu]`), or with `--generation h100` the GPU
+compilers (`make test-gpu-compile` puts them into `.venv/cuda-3.11`, for `PYTHONPATH`). Rows go from and to [B, T, N H], the form
 that projections take and give.
 """
 
@@ -60,7 +60,7 @@ def main():
 
 def count(generation):
     """Prints what the TPU compiler says of every case, pass and implementation."""
-    print(f"{generation}, bfloat16, jax {jax.__version__}, compiled without a device")
+    print(f"{generation}, bfloat16, jax {jax.__version__}, compiled without a device\n")
     print("| case | pass | by | HBM MB | temporaries MB | VMEM KB | code KB |")
     print("| --- | --- | --- | ---: | ---: | ---: | ---: |")
     device = deviceless.chip(generation)
@@ -83,7 +83,7 @@ def count(generation):
 
 def count_on_gpu():
     """Prints what the GPU compilers say of every case, pass and implementation."""
-    print(f"H100, bfloat16, jax {jax.__version__}, compiled without a device")
+    print(f"H100, bfloat16, jax {jax.__version__}, compiled without a device\n")
     print("| case | pass | by | HBM MB | temporaries MB | registers | spilled bytes |")
     print("| --- | --- | --- | ---: | ---: | --- | --- |")
     for case in CASES:
@@ -107,7 +107,7 @@ def count_on_gpu():
 def measure(repeats):
     """Prints median times of every case, pass and implementation on this device."""
     kind = jax.devices()[0].device_kind
-    print(f"{kind}, bfloat16, jax {jax.__version__}, medians of {repeats}")
+    print(f"{kind}, bfloat16, jax {jax.__version__}, medians of {repeats}\n")
     implementations = ON_GPU if jax.default_backend() == "gpu" else ON_TPU
     print("| case | pass | by | ms | TFLOP/s | of the roofline | error |")
     print("| --- | --- | --- | ---: | ---: | ---: | ---: |")
@@ -246,10 +246,9 @@ def definition(case, arguments):
     """Returns the output by the definition, float32[B, T, N H]."""
     query, key, value, mask, bias, *_ = arguments
     wide = (x.astype(jnp.float32) for x in (query, key, value))
-    attend = functools.partial(reference.attention)
 
     def call(query, key, value, mask, bias):
-        return attend(query, key, value, key_mask=mask, bias=bias)
+        return reference.attention(query, key, value, key_mask=mask, bias=bias)
 
     with jax.default_matmul_precision("highest"):
         return jax.jit(functools.partial(_flat, call, case))(*wide, mask, bias)

@@ -13,28 +13,32 @@ import jax.numpy as jnp
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from pallas_kernels.attention import gpu_tiles as tiles
-from pallas_kernels.attention.gpu_tiles import LOG2_E, ROWS
+from pallas_kernels.attention.gpu_tiles import BY_COLUMN, BY_ROW, ROWS
 
-_OF_QUERIES = ("query", "gradient", "sums", "delta")
+_OF_QUERIES = ("query", "gradient", "lse", "delta")
 _OF_KEYS = ("key", "value", "penalty")
 
 
-def backward(query, key, value, penalty, bias, kept, gradient, *, scale):
+@functools.partial(jax.jit, static_argnames="scale")  # traced once for equal shapes
+def backward(query, key, value, penalty, bias, residuals, gradient, *, scale):
     """Returns the gradients by query, key, value and bias (None without one).
 
     Args:
       query, key, value, penalty, bias, scale: as `gpu_forward.forward` has them.
-      kept: what `gpu_forward.forward_with_residuals` returned for them.
+      residuals: what `gpu_forward.forward_with_residuals` returned for them.
       gradient: by the attention, bfloat16[B, T, N, H].
     """
+    assert query.shape[1] % ROWS == 0 and key.shape[1] % ROWS == 0
     # From the rounded attention alone, delta would have the largest error of all
     # where a row has few keys.
-    attended = kept["out"].astype(jnp.float32) + kept["rest"].astype(jnp.float32)
+    attended = residuals["out"].astype(jnp.float32) + residuals["rest"].astype(
+        jnp.float32
+    )
     delta = jnp.einsum("btnh,btnh->bnt", attended, gradient.astype(jnp.float32))
     operands = {
         "query": query,
         "gradient": gradient,
-        "sums": kept["sums"],
+        "lse": residuals["lse"],
         "delta": delta,
         "key": key,
         "value": value,
@@ -57,7 +61,7 @@ def _by_queries(operands, scale):
     held = dict(zip(_OF_QUERIES, (matrix, matrix, vector, vector), strict=True))
     call = tiles.kernel(
         functools.partial(_queries_body, scale=scale),
-        out_type=query,
+        out_type=jax.ShapeDtypeStruct(query.shape, query.dtype),
         grid={"example": batch, "head": heads, "row": length // ROWS},
         scratch_types=(held, plgpu.Barrier(num_arrivals=len(held))),
     )
@@ -74,7 +78,7 @@ def _queries_body(operands, d_query, held, arrived, *, scale):
         sources["bias"] = parts["bias"], 1, ROWS
 
     def step(now, found):
-        _, d_scores = _gradient_of_scores(held | now, scale, tiles.PER_ROW)
+        _, d_scores = _gradient_of_scores(held | now, BY_ROW, scale)
         return tiles.add_product(found, d_scores, now["key"])
 
     steps = operands["key"].shape[1] // ROWS
@@ -96,7 +100,7 @@ def _by_keys(operands, scale):
         operands = operands | {"bias": jnp.swapaxes(operands["bias"], 1, 2)}
     call = tiles.kernel(
         functools.partial(_keys_body, scale=scale),
-        out_type=(key, key),
+        out_type=(jax.ShapeDtypeStruct(key.shape, key.dtype),) * 2,
         grid={"example": batch, "head": heads, "row": keys // ROWS},
         scratch_types=(held, plgpu.Barrier(num_arrivals=len(held))),
     )
@@ -114,7 +118,7 @@ def _keys_body(operands, d_key, d_value, held, arrived, *, scale):
 
     def step(now, carry):
         found_key, found_value = carry
-        weights, d_scores = _gradient_of_scores(held | now, scale, tiles.PER_COLUMN)
+        weights, d_scores = _gradient_of_scores(held | now, BY_COLUMN, scale)
         found_value = tiles.add_product(found_value, weights, now["gradient"])
         return tiles.add_product(found_key, d_scores, now["query"]), found_value
 
@@ -137,7 +141,7 @@ def _by_bias(operands, scale):
     heads, length, keys = bias.shape
     call = tiles.kernel(
         functools.partial(_bias_body, scale=scale),
-        out_type=bias,
+        out_type=jax.ShapeDtypeStruct(bias.shape, bias.dtype),
         grid={"head": heads, "row": length // ROWS, "column": keys // ROWS},
         scratch_types=(tiles.matrix(ROWS, bias.dtype), plgpu.Barrier()),
     )
@@ -153,7 +157,7 @@ def _bias_body(operands, d_bias, tile, arrived, *, scale):
     sources = {name: (part, 0, None) for name, part in parts.items()}
 
     def step(now, found):
-        _, d_scores = _gradient_of_scores(now | {"bias": tile}, scale, tiles.PER_ROW)
+        _, d_scores = _gradient_of_scores(now | {"bias": tile}, BY_ROW, scale)
         return found + d_scores
 
     found = tiles.stream(step, operands["query"].shape[0], sources, tiles.zeros(ROWS))
@@ -166,7 +170,7 @@ def _parts(operands, example, head, rows, columns):
     places = {
         "query": (example, rows, head),
         "gradient": (example, rows, head),
-        "sums": (example, head, rows),
+        "lse": (example, head, rows),
         "delta": (example, head, rows),
         "key": (example, columns, head),
         "value": (example, columns, head),
@@ -176,32 +180,16 @@ def _parts(operands, example, head, rows, columns):
     return {name: ref.at[places[name]] for name, ref in operands.items()}
 
 
-def _gradient_of_scores(now, scale, per_query):
+def _gradient_of_scores(now, queries, scale):
     """Returns P and dS of a tile, float32 in registers.
 
     Args:
       now: the tiles in shared memory by name.
+      queries: the `gpu_tiles.Side` of the result that queries are.
       scale: multiplies the scores.
-      per_query: `tiles.PER_ROW` where queries are the rows of the result, else
-        `tiles.PER_COLUMN` for the transposed.
     """
-    of_rows, of_columns = ("query", "gradient"), ("key", "value")
-    from_queries, from_keys, per_key = (
-        tiles.from_rows,
-        tiles.from_columns,
-        tiles.PER_COLUMN,
-    )
-    if per_query == tiles.PER_COLUMN:
-        of_rows, of_columns = of_columns, of_rows
-        from_queries, from_keys, per_key = from_keys, from_queries, tiles.PER_ROW
-    scores, d_weights = (
-        tiles.product(now[x], now[y]) for x, y in zip(of_rows, of_columns, strict=True)
-    )
-    scores *= scale * LOG2_E
-    if "bias" in now:
-        scores += tiles.load(now["bias"], tiles.MATRIX) * LOG2_E
-    if "penalty" in now:
-        scores += from_keys(tiles.load(now["penalty"], per_key), scores)
-    sums, delta = (tiles.load(now[name], per_query) for name in ("sums", "delta"))
-    weights = jnp.exp2(scores - from_queries(sums, scores))
-    return weights, weights * (d_weights - from_queries(delta, scores))
+    scores = tiles.scores(now, queries, scale=scale)
+    lse, delta = (queries.load(now[name]) for name in ("lse", "delta"))
+    weights = jnp.exp2(scores - queries.spread(lse, scores))
+    d_weights = tiles.product(*queries.order(now["gradient"], now["value"]))
+    return weights, weights * (d_weights - queries.spread(delta, scores))

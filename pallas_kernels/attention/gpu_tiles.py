@@ -5,6 +5,8 @@ in their registers. A program is one warpgroup. It keeps the tile of its rows, a
 other side streams past it through shared memory, two tiles at a time.
 """
 
+import dataclasses
+
 import jax
 import jax.experimental.pallas as pl
 import jax.experimental.pallas.mosaic_gpu as plgpu
@@ -14,9 +16,43 @@ ROWS = 64
 STAGES = 2
 LOG2_E = 1.4426950408889634  # the hardware has exp2; scores are kept in its base
 
-MATRIX = plgpu.Layout.WGMMA
-PER_ROW = plgpu.Layout.WGMMA.reduce(1)
-PER_COLUMN = plgpu.Layout.WGMMA.reduce(0)
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """The rows of a matrix in registers, or its columns: one number for each.
+
+    Attributes:
+      axis: 0 for the rows, 1 for the columns.
+    """
+
+    axis: int
+
+    @property
+    def other(self):
+        """The other side."""
+        return Side(1 - self.axis)
+
+    def order(self, own, others):
+        """Returns what is of this side and of the other, that of the rows first."""
+        return (others, own) if self.axis else (own, others)
+
+    def full(self, number):
+        """Returns a number for each of `ROWS`, float32."""
+        return self._laid(jnp.full((ROWS,), number, jnp.float32))
+
+    def load(self, tile):
+        """Returns the numbers of a vector in shared memory."""
+        return self._laid(tile[...])
+
+    def spread(self, x, like):
+        """Returns a matrix of the shape of another from the numbers of this side."""
+        return jax.lax.broadcast_in_dim(x, like.shape, (self.axis,))
+
+    def _laid(self, x):
+        return plgpu.layout_cast(x, plgpu.Layout.WGMMA.reduce(1 - self.axis))
+
+
+BY_ROW, BY_COLUMN = Side(0), Side(1)
 
 
 def kernel(body, out_type, grid, scratch_types):
@@ -66,7 +102,7 @@ def stream(body, steps, sources, carry):
 
     Args:
       body: function of the tiles in shared memory, a dict, and of the carry.
-      steps: their number.
+      steps: the number of steps.
       sources: name -> (reference, axis, size): a step takes the next `size` elements
         of the axis, or with None the next one alone.
       carry: what the first step gets.
@@ -109,41 +145,40 @@ def _swizzled(width, dtype):
 
 def zeros(width):
     """Returns float32[ROWS, width] of zeros in registers."""
-    return plgpu.layout_cast(jnp.zeros((ROWS, width), jnp.float32), MATRIX)
+    return plgpu.layout_cast(jnp.zeros((ROWS, width), jnp.float32), plgpu.Layout.WGMMA)
 
 
-def per_row(number):
-    """Returns a number for each row, float32[ROWS], in registers."""
-    return plgpu.layout_cast(jnp.full((ROWS,), number, jnp.float32), PER_ROW)
+def scores(now, queries, *, scale):
+    """Returns the scores of a tile in base 2, masked, float32 in registers.
 
-
-def load(tile, layout):
-    """Returns a tile of shared memory in registers."""
-    return plgpu.layout_cast(tile[...], layout)
-
-
-def from_rows(x, like):
-    """Returns a matrix of the shape of another from one number for each row."""
-    return jax.lax.broadcast_in_dim(x, like.shape, (0,))
-
-
-def from_columns(x, like):
-    """Returns a matrix of the shape of another from one number for each column."""
-    return jax.lax.broadcast_in_dim(x, like.shape, (1,))
+    Args:
+      now: the tiles `query` and `key` in shared memory, and of `bias`, laid as the
+        scores, and `penalty` of the keys where there are such.
+      queries: the `Side` of the scores that queries are.
+      scale: multiplies the products.
+    """
+    found = product(*queries.order(now["query"], now["key"])) * (scale * LOG2_E)
+    if "bias" in now:
+        bias = plgpu.layout_cast(now["bias"][...], plgpu.Layout.WGMMA)
+        found += bias * LOG2_E
+    if "penalty" in now:
+        penalty = queries.other.load(now["penalty"])
+        found += queries.other.spread(penalty, found)
+    return found
 
 
 def product(x, y):
     """Returns x y^T of two tiles in shared memory, as float32 in registers."""
 
-    def multiply(sums):
-        plgpu.wgmma(sums, x, plgpu.transpose_ref(y, (1, 0)))
-        return sums[...]
+    def multiply(found):
+        plgpu.wgmma(found, x, plgpu.transpose_ref(y, (1, 0)))
+        return found[...]
 
     shape = x.shape[0], y.shape[0]
     return pl.run_scoped(multiply, plgpu.ACC(shape, jnp.float32))
 
 
-def add_product(sums, x, y):
-    """Returns sums + x y of matrices in registers and a tile y in shared memory."""
+def add_product(total, x, y):
+    """Returns total + x y of matrices in registers and a tile y in shared memory."""
     x = x.astype(y.dtype)
-    return pl.run_state(lambda ref: plgpu.wgmma(ref, x, y))(plgpu.ACC.init(sums))
+    return pl.run_state(lambda ref: plgpu.wgmma(ref, x, y))(plgpu.ACC.init(total))

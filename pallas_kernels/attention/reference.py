@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from pallas_kernels.attention import masking
+
 
 def attention(query, key, value, *, key_mask=None, bias=None, scale=None):
     """Returns softmax(scale query key^T + bias) value over the keys of the mask.
@@ -26,7 +28,9 @@ def attention(query, key, value, *, key_mask=None, bias=None, scale=None):
     used = jnp.ones_like(scores, dtype=bool)
     if key_mask is not None:
         used = jnp.broadcast_to(key_mask[:, None, None, :], scores.shape)
-    highest = jnp.max(scores, axis=-1, keepdims=True, where=used, initial=-1e30)
+    highest = jnp.max(
+        scores, axis=-1, keepdims=True, where=used, initial=masking.MASKED
+    )
     # What is subtracted cancels; its derivative would be 0 / 0 where the compiler
     # rounds the scores twice and none equals the maximum.
     highest = jax.lax.stop_gradient(highest)

@@ -6,12 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from pallas_kernels.attention import layout
-
-# A masked score, and the least maximum of a row: exp(MASKED - LEAST) is zero, so that a
-# row of masked keys alone has no weight anywhere.
-MASKED = -1e30
-LEAST = -1e20
-TINY = 1e-30  # divides the zeros of such a row
+from pallas_kernels.attention.masking import LEAST, MASKED
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from pallas_kernels.attention import tiles
+from pallas_kernels.attention import masking, tiles
 from pallas_kernels.attention.layout import LANES, round_up
 
 # Models call attention many times with the same shapes.
@@ -158,7 +158,7 @@ def _forward_kernel(
 ):
     @pl.when(_is_first())
     def _():
-        highest[...] = jnp.full_like(highest, tiles.LEAST)
+        highest[...] = jnp.full_like(highest, masking.LEAST)
         summed[...] = jnp.zeros_like(summed)
         total[...] = jnp.zeros_like(total)
 
@@ -177,7 +177,7 @@ def _forward_kernel(
     def _():
         found, columns = total[...], []
         for head in range(plan.layout.group_heads):
-            divisor = jnp.maximum(summed[head], tiles.TINY)
+            divisor = jnp.maximum(summed[head], masking.TINY)
             found = plan.layout.where(head, found / divisor, found)
             columns.append(highest[head] + jnp.log(divisor))
         out[0] = found.astype(out.dtype)

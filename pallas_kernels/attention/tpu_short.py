@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from pallas_kernels.attention import tiles
+from pallas_kernels.attention import masking, tiles
 
 # Models call attention many times with the same shapes.
 _traced_once = functools.partial(jax.jit, static_argnames="plan")
@@ -157,4 +157,4 @@ def _softmax(scores):
     highest = tiles.highest(scores)
     weights = jnp.exp(scores - highest)
     summed = jnp.sum(weights, axis=-1, keepdims=True)
-    return weights, jnp.maximum(summed, tiles.TINY)
+    return weights, jnp.maximum(summed, masking.TINY)

@@ -5,7 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-_MASKED = -1e30  # finite, so that a row without any key is not NaN
+from pallas_kernels.attention.masking import MASKED
 
 
 def attention(query, key, value, key_mask, bias, *, scale):
@@ -25,7 +25,7 @@ def scores(query, key, *, key_mask=None, bias=None, scale=None):
     if bias is not None:
         found = found + bias[None].astype(jnp.float32)
     if key_mask is not None:
-        found = jnp.where(key_mask[:, None, None], found, _MASKED)
+        found = jnp.where(key_mask[:, None, None], found, MASKED)
     return found
 
 
@@ -36,7 +36,7 @@ def apply_weights(weights, value):
 
 
 def by_cudnn(query, key, value, key_mask, bias, *, scale):
-    """Returns the same by cuDNN, on an NVIDIA GPU.
+    """Returns what `attention` does by cuDNN, with the bias in the query's dtype.
 
     A mask of prefixes goes in as lengths, which cost nothing, any other as [B, T, S].
     """

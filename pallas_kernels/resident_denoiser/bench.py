@@ -44,7 +44,7 @@ def main():
 
 def count(generations):
     """Prints what fits, and what a step of the paper's denoiser costs."""
-    print(f"bfloat16, jax {jax.__version__}, compiled without a device")
+    print(f"bfloat16, jax {jax.__version__}, compiled without a device\n")
     print("| TPU | layers that fit | VMEM of the paper's 10, MiB |")
     print("| --- | ---: | ---: |")
     fitting = {name: most_layers(name) for name in generations}
@@ -105,7 +105,9 @@ def flops(case):
 
 def measure(repeats):
     """Prints median times of a sample by one program and by the loop."""
-    print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, median of {repeats}")
+    print(
+        f"{jax.devices()[0].device_kind}, jax {jax.__version__}, median of {repeats}\n"
+    )
     print("| candidates | by | ms a sample | us a step |")
     print("| ---: | --- | ---: | ---: |")
     for draws in (1, 8):

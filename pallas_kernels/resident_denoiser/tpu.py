@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from pallas_kernels.attention import tiles
+from pallas_kernels.attention import masking, tiles
 from pallas_kernels.attention.layout import Layout
 from pallas_kernels.resident_denoiser import reference
 from pallas_kernels.resident_denoiser.weights import Weights
@@ -168,9 +168,9 @@ def _attend(plan, query, key, value, key_mask):
     for head in range(query.shape[1] // plan.layout.head_width):
         scores = plan.scores(head, query, key, None, None)
         if key_mask is not None:
-            scores = jnp.where(key_mask[...] != 0, scores, tiles.MASKED)
+            scores = jnp.where(key_mask[...] != 0, scores, masking.MASKED)
         weights = jnp.exp(scores - tiles.highest(scores))
-        summed = jnp.maximum(jnp.sum(weights, -1, keepdims=True), tiles.TINY)
+        summed = jnp.maximum(jnp.sum(weights, -1, keepdims=True), masking.TINY)
         found = tiles.matmul(weights.astype(value.dtype), value, (1, 0)) / summed
         total = plan.layout.where(head, found, total)
     return total
