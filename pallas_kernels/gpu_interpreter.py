@@ -292,7 +292,5 @@ def _index(x, size):
     count, stride = (int(x.size), x.stride) if hasattr(x, "start") else (1, 1)
     stop = start + (count - 1) * stride + 1
     if not 0 <= start < stop <= size:
-        raise RuntimeError(
-            f"{start} to {stop} of an axis of {size} is read or written."
-        )
+        raise RuntimeError(f"{start} to {stop} is out of an axis of {size}.")
     return slice(start, stop, stride) if hasattr(x, "start") else start

@@ -25,8 +25,8 @@ def attention(
 ):
     """Returns softmax(scale query key^T + bias) value over the keys of the mask.
 
-    Scores and softmax are float32 (cuDNN takes the bias in bfloat16). A row without a key gives zeros and zero gradients.
-    Differentiable by query, key, value and bias.
+    Scores and softmax are float32 (cuDNN takes the bias in bfloat16). A row without a
+    key gives zeros and zero gradients. Differentiable by query, key, value and bias.
 
     Args:
       query: bfloat16 or float32 [B, T, N, H].

@@ -3,10 +3,11 @@
     python -m pallas_kernels.attention.bench
 
 On an accelerator: the median time of a forward and of a forward and backward pass, the
-error of the output against the definition in float32, and the share of the roofline. With none: what the TPU compiler
-says of the same programs (`pip install jax[tpu]`), or with `--generation h100` the GPU
-compilers (`make test-gpu-compile` puts them into `.venv/cuda-3.11`, for `PYTHONPATH`). Rows go from and to [B, T, N H], the form
-that projections take and give.
+error of the output against the definition in float32, and the share of the roofline.
+With none: what the TPU compiler says of the same programs (`pip install jax[tpu]`), or
+with `--generation h100` the GPU compilers (`make test-gpu-compile` puts them into
+`.venv/cuda-3.11`, for `PYTHONPATH`). Rows go from and to [B, T, N H], the form that
+projections take and give.
 """
 
 import argparse
@@ -139,20 +140,16 @@ def programs(case, implementations):
     A forward pass takes query, key, value, mask and bias, rows as [B, T, N H], and
     gives rows; a backward pass takes the gradient of the output as well.
     """
-    width = case.heads * case.head_width
-    rows = jax.ShapeDtypeStruct((case.batch, case.length, width), jnp.bfloat16)
-    keys = jax.ShapeDtypeStruct((case.batch, case.keys, width), jnp.bfloat16)
-    mask = bias = None
-    if case.mask != "none":
-        mask = jax.ShapeDtypeStruct((case.batch, case.keys), jnp.bool_)
-    if case.biased:
-        shape = case.heads, case.length, case.keys
-        bias = jax.ShapeDtypeStruct(shape, jnp.float32)
+    *rows, mask, bias, gradient = case.shapes(jnp.bfloat16)
+    *rows, gradient = (
+        jax.ShapeDtypeStruct((*x.shape[:2], case.heads * case.head_width), x.dtype)
+        for x in (*rows, gradient)
+    )
     for name, attend in implementations.items():
         forward = functools.partial(_flat, attend, case)
-        yield name, "forward", forward, (rows, keys, keys, mask, bias)
+        yield name, "forward", forward, (*rows, mask, bias)
         backward = functools.partial(_both, forward)
-        yield name, "both", backward, (rows, keys, keys, mask, bias, rows)
+        yield name, "both", backward, (*rows, mask, bias, gradient)
 
 
 def _flat(attend, case, query, key, value, mask, bias):

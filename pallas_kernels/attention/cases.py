@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -42,6 +44,19 @@ class Case:
         key, value = (draw((self.batch, self.keys, *heads)) for _ in range(2))
         bias = draw((self.heads, self.length, self.keys)) if self.biased else None
         return query, key, value, self._mask(seed), bias, draw(query.shape)
+
+    def shapes(self, dtype):
+        """Returns the `jax.ShapeDtypeStruct`s of `inputs`, rows in a dtype."""
+        heads = self.heads, self.head_width
+        rows = jax.ShapeDtypeStruct((self.batch, self.length, *heads), dtype)
+        keys = jax.ShapeDtypeStruct((self.batch, self.keys, *heads), dtype)
+        mask = bias = None
+        if self.mask != "none":
+            mask = jax.ShapeDtypeStruct((self.batch, self.keys), jnp.bool_)
+        if self.biased:
+            shape = self.heads, self.length, self.keys
+            bias = jax.ShapeDtypeStruct(shape, jnp.float32)
+        return rows, keys, keys, mask, bias, rows
 
     def _mask(self, seed):
         shape = self.batch, self.keys

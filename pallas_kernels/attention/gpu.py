@@ -37,7 +37,7 @@ def device_reasons():
 def attention(query, key, value, key_mask, bias, *, scale):
     """Returns what `reference.attention` does; see there for the arguments.
 
-    In a branch for CUDA alone: lowered for another platform it is zeros.
+    In a branch for CUDA alone: for another platform it is zeros.
     """
     length, keys = query.shape[1], key.shape[1]
     if keys % ROWS and key_mask is None:

@@ -24,7 +24,7 @@ def reasons(query):
 def attention(query, key, value, key_mask, bias, *, scale, interpret=False):
     """Returns what `reference.attention` does; see there for the arguments.
 
-    In a branch for TPUs alone, or interpreted: lowered for another platform it is zeros.
+    In a branch for TPUs alone, or interpreted: for another platform it is zeros.
 
     Args:
       interpret: False, or the parameters of the interpreter that stands for a TPU.

@@ -20,7 +20,7 @@ def compile_and_run(function, *arguments):
     return jax.jit(function)(*arguments)
 
 
-def differentiate(function, case, inputs, dtype, execute=compile_and_run):
+def differentiate(function, inputs, dtype, execute=compile_and_run):
     """Returns the output and the gradients of query, key, value and bias."""
     *qkv, mask, bias, gradient = inputs
     operands = [jnp.asarray(x, dtype) for x in qkv]
@@ -66,7 +66,7 @@ def check(case, dtype, **parameters):
     def ours(inputs):
         call = functools.partial(attention, implementation="pallas")
         with interpreter.interpreted(**parameters):
-            return differentiate(call, case, inputs, dtype)
+            return differentiate(call, inputs, dtype)
 
     compare(ours, case, dtype)
 
@@ -79,9 +79,7 @@ def check_on_gpu(case):
         return gpu.attention(query, key, value, key_mask, bias, scale=scale)
 
     def ours(inputs):
-        return differentiate(
-            attend, case, inputs, jnp.bfloat16, execute=gpu_interpreter.run
-        )
+        return differentiate(attend, inputs, jnp.bfloat16, execute=gpu_interpreter.run)
 
     compare(ours, case, jnp.bfloat16)
 
@@ -89,10 +87,10 @@ def check_on_gpu(case):
 def compare(ours, case, dtype):
     inputs = rounded(case.inputs(), dtype)
     with jax.enable_x64(True):
-        true = differentiate(reference.attention, case, inputs, jnp.float64)
+        true = differentiate(reference.attention, inputs, jnp.float64)
     error = errors(ours(inputs), true)
     theirs = functools.partial(attention, implementation="xla")
-    other = errors(differentiate(theirs, case, inputs, dtype), true)
+    other = errors(differentiate(theirs, inputs, dtype), true)
     assert np.all(error < BOUND[dtype]), error
     other[1:] = np.hypot(other[1:], ROUNDING[dtype])
     assert np.all(error <= 1.2 * other + 3e-7), (error, other)
@@ -100,7 +98,7 @@ def compare(ours, case, dtype):
 
 @pytest.fixture(scope="session")
 def run():
-    """(function, case, inputs, dtype) -> its output and gradients."""
+    """(function, inputs, dtype) -> its output and gradients."""
     return differentiate
 
 

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax import export
 
@@ -90,3 +91,13 @@ def test_the_gradient_of_the_program_for_every_platform_is_exported_too():
     module = exported.mlir_module()
     assert module.count("stablehlo.custom_call @tpu_custom_call") == 2
     assert jnp.all(exported.call(ROWS, ROWS, ROWS) == 0.0)
+
+
+@pytest.mark.parametrize("implementation", [None, "xla"])
+def test_vmap_is_the_call_of_each(implementation):
+    rows = jnp.asarray(np.random.default_rng(0).standard_normal((3, 3, 2, 8, 2, 64)))
+    rows = rows.astype(jnp.float32)
+    call = functools.partial(attention, implementation=implementation)
+    found = jax.vmap(call)(*rows)
+    each = [call(*(x[i] for x in rows)) for i in range(3)]
+    np.testing.assert_allclose(found, jnp.stack(each), atol=1e-6)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 from jax import export
+from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from pallas_kernels import gpu_interpreter
-from pallas_kernels.attention import attention, cases
+from pallas_kernels.attention import attention, cases, gpu_forward, masking
 
 # A masked tile, two tiles of keys at once and one, T and S that fill no tile, every
 # head size, and more tiles than shared memory holds at a time.
@@ -51,36 +52,97 @@ def test_any_shape_gives_the_definitions_numbers(hold_on_gpu, case):
     hold_on_gpu(case)
 
 
-def test_a_copy_is_not_there_before_its_barrier():
-    def kernel(source, out, tile, arrived):
-        plgpu.copy_gmem_to_smem(source, tile, arrived)
-        early = tile[...]
-        plgpu.barrier_wait(arrived)
-        tile[...] = jnp.where(jnp.isnan(early), tile[...], 0.0)
-        plgpu.commit_smem()
-        plgpu.copy_smem_to_gmem(tile, out)
-        plgpu.wait_smem_to_gmem(0)
+@pytest.mark.parametrize("case", [CASES[1], CASES[7]], ids=lambda case: case.name)
+def test_without_a_gradient_the_output_is_the_same(case):
+    *rows, mask, bias, _ = case.inputs()
+    query, key, value = (jnp.asarray(x, jnp.bfloat16) for x in rows)
+    query = jnp.pad(query, ((0, 0), (0, -query.shape[1] % 64), (0, 0), (0, 0)))
+    if mask is not None:
+        mask = jnp.where(mask, 0.0, masking.MASKED).astype(jnp.float32)
+    if bias is not None:
+        bias = jnp.asarray(bias, jnp.float32)
+    alone, kept = (
+        gpu_interpreter.run(
+            functools.partial(forward, scale=0.1), query, key, value, mask, bias
+        )
+        for forward in (gpu_forward.forward, gpu_forward.forward_with_residuals)
+    )
+    np.testing.assert_array_equal(alone, kept["out"])
 
+
+def read_early(source, out, tile, arrived):
+    plgpu.copy_gmem_to_smem(source, tile, arrived)
+    early = tile[...]
+    plgpu.barrier_wait(arrived)
+    tile[...] = jnp.where(jnp.isnan(early), tile[...], 0.0)
+    plgpu.commit_smem()
+    plgpu.copy_smem_to_gmem(tile, out)
+    plgpu.wait_smem_to_gmem(0)
+
+
+def wait_for_nothing(source, out, tile, arrived):
+    plgpu.barrier_wait(arrived)
+
+
+def commit_nothing(source, out, tile, arrived):
+    tile[...] = jnp.zeros((64,))
+    plgpu.copy_smem_to_gmem(tile, out)
+    plgpu.wait_smem_to_gmem(0)
+
+
+def leave_early(source, out, tile, arrived):
+    plgpu.copy_gmem_to_smem(source, tile, arrived)
+    plgpu.barrier_wait(arrived)
+    plgpu.copy_smem_to_gmem(tile, out)
+
+
+def read_out_of_bounds(source, out, tile, arrived):
+    plgpu.copy_gmem_to_smem(
+        source.at[pl.ds(jax.lax.axis_index("i") + 1, 64)], tile, arrived
+    )
+
+
+def interpret(kernel):
+    """Returns what a kernel makes of 0 to 63."""
     call = plgpu.kernel(
         kernel,
         out_type=jax.ShapeDtypeStruct((64,), jnp.float32),
+        grid=(1,),
+        grid_names=("i",),
         scratch_types=(plgpu.SMEM((64,), jnp.float32), plgpu.Barrier()),
     )
-    source = jnp.arange(64.0)
-    np.testing.assert_array_equal(gpu_interpreter.run(call, source), source)
+    return gpu_interpreter.run(call, jnp.arange(64.0))
 
 
-def test_a_wait_without_a_copy_ends_with_a_reason():
-    def kernel(source, out, arrived):
-        plgpu.barrier_wait(arrived)
+def test_a_copy_is_not_there_before_its_barrier():
+    np.testing.assert_array_equal(interpret(read_early), np.arange(64.0))
 
-    call = plgpu.kernel(
-        kernel,
-        out_type=jax.ShapeDtypeStruct((64,), jnp.float32),
-        scratch_types=(plgpu.Barrier(),),
-    )
-    with pytest.raises(RuntimeError, match="no copy completes"):
-        gpu_interpreter.run(call, jnp.arange(64.0))
+
+@pytest.mark.parametrize(
+    ("kernel", "reason"),
+    [
+        (wait_for_nothing, "no copy completes"),
+        (commit_nothing, "not committed"),
+        (leave_early, "ends before its copies"),
+        (read_out_of_bounds, "1 to 65 is out of an axis of 64"),
+    ],
+)
+def test_a_planted_fault_is_seen(kernel, reason):
+    with pytest.raises(RuntimeError, match=reason):
+        interpret(kernel)
+
+
+def test_one_program_holds_the_kernels_of_both_accelerators():
+    rows = jnp.zeros((1, 8, 2, 64), jnp.bfloat16)
+    function = jax.jit(functools.partial(attention, implementation="pallas"))
+    for platforms in (["cuda"], ["tpu"], ["cuda", "tpu"]):
+        text = export.export(
+            function,
+            platforms=platforms,
+            disabled_checks=[export.DisabledSafetyCheck.custom_call("mosaic_gpu_v2")],
+        )(rows, rows, rows).mlir_module()
+        assert ("mosaic_gpu" in text) == ("cuda" in platforms)
+        assert ("tpu_custom_call" in text) == ("tpu" in platforms)
 
 
 @pytest.mark.parametrize(

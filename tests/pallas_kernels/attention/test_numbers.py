@@ -40,7 +40,7 @@ def test_an_example_without_keys_gives_zeros_and_no_gradient(run, implementation
     case = cases.Case(40, 24, "empty", True)
     function = functools.partial(attention, implementation=implementation)
     with interpreter.interpreted():
-        found = run(function, case, case.inputs(), jnp.float32)
+        found = run(function, case.inputs(), jnp.float32)
     out, *gradients, d_bias = found
     for x in (out, *gradients):
         assert np.all(x[0] == 0.0)

@@ -23,20 +23,6 @@ CASES = (
 )
 
 
-def shapes(case, dtype):
-    """Returns query, key, value, mask, bias and gradient, as they are compiled for."""
-    heads = case.heads, case.head_width
-    rows = jax.ShapeDtypeStruct((case.batch, case.length, *heads), dtype)
-    keys = jax.ShapeDtypeStruct((case.batch, case.keys, *heads), dtype)
-    mask = bias = None
-    if case.mask != "none":
-        mask = jax.ShapeDtypeStruct((case.batch, case.keys), jnp.bool_)
-    if case.biased:
-        shape = case.heads, case.length, case.keys
-        bias = jax.ShapeDtypeStruct(shape, jnp.float32)
-    return rows, keys, keys, mask, bias, rows
-
-
 def both(query, key, value, mask, bias, gradient):
     """Returns the output and its gradients."""
 
@@ -52,7 +38,7 @@ def both(query, key, value, mask, bias, gradient):
 @pytest.mark.parametrize("generation", deviceless.TOPOLOGIES)
 def test_forward_and_backward_compile(generation, dtype, case):
     device = deviceless.chip(generation)
-    found = deviceless.compile_for(device, both, *shapes(case, dtype))
+    found = deviceless.compile_for(device, both, *case.shapes(dtype))
     assert found.vmem_bytes > 0, "no kernel was compiled"
 
 
