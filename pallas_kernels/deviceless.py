@@ -58,9 +58,14 @@ def is_gpu_available():
     return importlib.util.find_spec("jax_cuda13_plugin") is not None
 
 
-@functools.cache
 def gpu():
-    """Returns an H100 that need not exist.
+    """Returns an H100 that need not exist; see `gpus`."""
+    return gpus(1)[0]
+
+
+@functools.cache
+def gpus(number):
+    """Returns H100s that need not exist, eight to a node; a list.
 
     Raises:
       RuntimeError: the CUDA plugin is not installed, or JAX would look for a GPU.
@@ -72,10 +77,14 @@ def gpu():
             "the CUDA plugin is not installed; expected what `make test-gpu-compile` "
             "installs."
         )
+    nodes, each = max(number // 8, 1), min(number, 8)
     found = topologies.get_topology_desc(
-        platform="cuda", topology_name="", topology="1x1x1", target_config=_H100
+        platform="cuda",
+        topology_name="",
+        topology=f"1x{nodes}x{each}",
+        target_config=_H100,
     )
-    return found.devices[0]
+    return found.devices
 
 
 def devices(topology, **options):
