@@ -31,6 +31,7 @@ _FORMS = {
     "collective-permute": lambda n: (1, 1),
     "collective-broadcast": lambda n: (1, 1),
 }
+KINDS = tuple(_FORMS)
 _CHANNEL = re.compile(r"channel_id=(\d+)")
 _TRANSFER = re.compile(r'_xla_megascale_transfer_type="(\w+)"')
 _SLICES = re.compile(r'_xla_megascale_target="\{([\d:,]+)\}')
@@ -101,7 +102,8 @@ def by_kind(collectives):
 
 def _of(program, instructions, instruction, mesh_shape):
     """Yields (key, `Collective`) of an instruction; one key, one collective."""
-    if instruction.operation in ("fusion", "async-start"):
+    # Fusions, and calls that run beside the rest ("async-start", "call-start").
+    if instruction.operation not in hlo.BODIES:
         scattered = "all-reduce-scatter" in "".join(instruction.called())
         for name in instruction.called():
             inside = program.computations.get(name, {})

@@ -20,6 +20,8 @@ _CALLED = re.compile(
     r"\b(?:calls|to_apply|body|condition|true_computation|false_computation)=%([\w.-]+)"
 )
 _BRANCHES = re.compile(r"\bbranch_computations=\{([^}]*)\}")
+# Whose computations are made of operations of their own.
+BODIES = ("while", "conditional", "call")
 _LOOP = re.compile(r"condition=%([\w.-]+), body=%([\w.-]+)")
 
 
@@ -66,13 +68,6 @@ class Program:
     computations: dict[str, dict[str, Instruction]]
     runs: dict[str, float]
     unknown_loops: int
-
-    def inside(self, instruction):
-        """Yields the instructions of a fusion, and of what its own ones call."""
-        for name in instruction.called():
-            for inner in self.computations.get(name, {}).values():
-                yield inner
-                yield from self.inside(inner)
 
     def bodies(self):
         """Yields (instructions, runs) of the entry, loop bodies, branches and calls."""
@@ -174,7 +169,7 @@ def _run(computations, name, times, runs, unknown):
             trips = _trips(computations, computations[name], instruction, loop.group(1))
             unknown += [] if trips is not None else [instruction.name]
             _run(computations, loop.group(2), times * (trips or 1), runs, unknown)
-        elif instruction.operation in ("conditional", "call"):
+        elif instruction.operation in BODIES:
             for called in instruction.called():
                 _run(computations, called, times, runs, unknown)
 
