@@ -2,6 +2,7 @@ import itertools
 import json
 import logging
 import os
+import pathlib
 import random
 import re
 import resource
@@ -37,6 +38,10 @@ def like():
     return jax.eval_shape(lambda: make_state(0))
 
 
+def folder_of(checkpoints, step):
+    return pathlib.Path(checkpoints.folder, str(step))
+
+
 def data_files(folder):
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
@@ -47,6 +52,7 @@ def saved(tmp_path):
     checkpoints = Checkpoints(tmp_path, max_to_keep=2)
     for step in (10, 20):
         checkpoints.save(step, make_state(step), {"note": step})
+    checkpoints.close()
     return Checkpoints(tmp_path, max_to_keep=2)
 
 
@@ -70,19 +76,22 @@ def test_without_checkpoints_there_is_no_latest(tmp_path):
 def test_only_the_newest_steps_are_kept(saved):
     for step in (30, 40):
         saved.save(step, make_state(step))
+    saved.wait()
     assert saved.steps() == [30, 40]
 
 
 def test_a_step_beyond_the_one_saved_was_broken_and_goes(saved):
     saved.save(15, make_state(15))
+    saved.wait()
     assert saved.steps() == [10, 15]
     assert Checkpoints(saved.workdir).latest() == 15
 
 
 def test_a_broken_step_is_replaced_when_it_is_reached_again(saved):
-    (saved.folder / "20" / "extra.json").write_text("{}")
+    (folder_of(saved, 20) / "extra.json").write_text("{}")
     assert saved.latest() == 10
     saved.save(20, make_state(20), {"note": "again"})
+    saved.wait()
     again = Checkpoints(saved.workdir)
     assert again.latest() == 20
     assert again.extra(20) == {"note": "again"}
@@ -109,10 +118,10 @@ def delete(path, rng):
 @pytest.mark.parametrize("damage", [flip_bit, truncate, blank, delete])
 def test_damage_to_any_file_is_named_and_the_step_before_is_used(saved, damage, caplog):
     rng = random.Random(0)
-    good = saved.folder.parent / "good"
-    shutil.copytree(saved.folder / "20", good)
-    for path in data_files(saved.folder / "20"):
-        relative = path.relative_to(saved.folder / "20").as_posix()
+    good = pathlib.Path(saved.workdir) / "good"
+    shutil.copytree(folder_of(saved, 20), good)
+    for path in data_files(folder_of(saved, 20)):
+        relative = path.relative_to(folder_of(saved, 20)).as_posix()
         damage(path, rng)
         caplog.clear()
         with caplog.at_level(logging.WARNING):
@@ -120,30 +129,30 @@ def test_damage_to_any_file_is_named_and_the_step_before_is_used(saved, damage, 
         assert step == 10, f"{damage.__name__} of {relative} went unnoticed"
         assert "Checkpoint 20" in caplog.text and relative in caplog.text
         assert "step 10" in caplog.text
-        shutil.rmtree(saved.folder / "20")
-        shutil.copytree(good, saved.folder / "20")
+        shutil.rmtree(folder_of(saved, 20))
+        shutil.copytree(good, folder_of(saved, 20))
     assert Checkpoints(saved.workdir).latest() == 20
 
 
 @pytest.mark.slow
 def test_a_thousand_random_damages_restore_no_wrong_number(saved):
     rng = random.Random(1)
-    good = saved.folder.parent / "good"
-    shutil.copytree(saved.folder / "20", good)
+    good = pathlib.Path(saved.workdir) / "good"
+    shutil.copytree(folder_of(saved, 20), good)
     for _ in range(1000):
-        path = rng.choice(data_files(saved.folder / "20"))
+        path = rng.choice(data_files(folder_of(saved, 20)))
         rng.choice([flip_bit, truncate, blank, delete])(path, rng)
         checkpoints = Checkpoints(saved.workdir)
         step = checkpoints.latest()
         if step == 20:  # a flip between two tokens of the manifest changes nothing
             assert_bit_identical(checkpoints.restore(20, like()), make_state(20))
             assert path.name == "manifest.json"
-        shutil.rmtree(saved.folder / "20")
-        shutil.copytree(good, saved.folder / "20")
+        shutil.rmtree(folder_of(saved, 20))
+        shutil.copytree(good, folder_of(saved, 20))
 
 
 def test_a_stray_file_is_noticed(saved):
-    (saved.folder / "20" / "state" / "stray").write_text("x")
+    (folder_of(saved, 20) / "state" / "stray").write_text("x")
     assert "state/stray is not in the manifest" in saved.fault(20)
 
 
@@ -155,7 +164,7 @@ def test_when_none_is_intact_each_is_named_and_nothing_starts_anew(saved):
 
 
 def test_a_broken_step_asked_for_by_number_is_refused(saved):
-    delete(saved.folder / "20" / "extra.json", None)
+    delete(folder_of(saved, 20) / "extra.json", None)
     with pytest.raises(CheckpointError, match="extra.json is missing"):
         saved.restore(20, like())
 
@@ -171,10 +180,55 @@ def test_a_model_of_another_shape_is_refused_by_the_name_of_the_leaf(saved):
 
 
 def test_an_unfinished_save_is_no_checkpoint_and_is_cleared(saved):
-    shutil.copytree(saved.folder / "20", saved.folder / "unfinished.30")
-    assert saved.latest() == 20
+    shutil.copytree(folder_of(saved, 20), folder_of(saved, 30))
+    (folder_of(saved, 30) / "manifest.json").unlink()
+    (saved.folder / "unfinished.30").touch()
+    assert saved.steps() == [10, 20] and saved.latest() == 20
     saved.save(40, make_state(40))
+    saved.wait()
     assert sorted(path.name for path in saved.folder.iterdir()) == ["20", "40"]
+
+
+def test_a_committed_save_that_kept_its_mark_is_a_checkpoint(saved):
+    (saved.folder / "unfinished.20").touch()
+    assert Checkpoints(saved.workdir).latest() == 20
+    saved.save(30, make_state(30))
+    saved.wait()
+    assert sorted(path.name for path in saved.folder.iterdir()) == ["20", "30"]
+
+
+def test_a_folder_with_neither_manifest_nor_mark_is_damaged_and_named(saved, caplog):
+    (folder_of(saved, 20) / "manifest.json").unlink()
+    assert saved.steps() == [10, 20]
+    assert saved.latest() == 10
+    assert "Checkpoint 20 is not intact: file manifest.json is missing" in caplog.text
+
+
+def test_a_step_saved_twice_keeps_the_first_while_and_after_it(saved):
+    def written():
+        files = data_files(folder_of(saved, 20))
+        return {path: path.stat().st_mtime_ns for path in files}
+
+    before = written()
+    saved.save(20, make_state(20), {"note": "again"})
+    saved.wait()
+    assert written() == before
+
+
+def test_files_given_with_a_step_are_part_of_it(saved):
+    saved.save(30, make_state(30), files={"tokenizer.model": b"pieces"})
+    saved.wait()
+    assert saved.file(30, "tokenizer.model") == b"pieces"
+    with pytest.raises(CheckpointError, match="has no file config.json"):
+        saved.file(30, "config.json")
+    flip_bit(folder_of(saved, 30) / "tokenizer.model", random.Random(0))
+    assert "file tokenizer.model has sha256" in saved.fault(30)
+
+
+@pytest.mark.parametrize("name", ["state", "extra.json", "manifest.json", "a/b"])
+def test_a_file_may_not_take_the_place_of_another(saved, name):
+    with pytest.raises(ValueError, match="expected a plain name"):
+        saved.save(30, make_state(30), files={name: b""})
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
@@ -196,14 +250,14 @@ def test_a_failure_at_any_call_of_a_save_leaves_an_intact_step(
         failing.at = at
         try:
             saved.save(40, make_state(40))
+            saved.wait()
         except CheckpointError as error:
             assert re.search("Checkpoint 40.*Input/output error", str(error))
+            names = sorted(path.name for path in saved.folder.iterdir())
+            assert names == ["10", "20"], "a failed save left something behind"
         else:
             break
-        found = Checkpoints(saved.workdir)
-        step = found.latest()
-        assert_bit_identical(found.restore(step, like()), make_state(step))
-        shutil.rmtree(saved.folder / "40", ignore_errors=True)
+        assert Checkpoints(saved.workdir).latest() == 20
     assert at > 1 and len(calls) < at
 
 
@@ -226,6 +280,7 @@ def test_a_disk_without_room_is_an_error_with_both_figures(saved, monkeypatch):
     assert Checkpoints(saved.workdir).latest() == 20
     monkeypatch.undo()
     saved.save(30, make_state(30))
+    saved.wait()
     assert Checkpoints(saved.workdir).latest() == 30
 
 
@@ -236,9 +291,11 @@ from codefusion.checkpoints import CheckpointError, Checkpoints
 checkpoints = Checkpoints(sys.argv[1])
 state = {"params": np.random.default_rng(0).normal(size=300_000)}
 checkpoints.save(1, state)
+checkpoints.wait()
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 try:
     checkpoints.save(2, state)
+    checkpoints.wait()
 except CheckpointError as error:
     print(error)
 """
@@ -253,6 +310,7 @@ def test_a_write_that_the_system_refuses_keeps_the_last_good_step(tmp_path):
         env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1"},
     )
     assert result.returncode == 0, result.stderr[-2000:]
+    assert "Traceback" not in result.stderr
     assert "Checkpoint 2 could not be saved" in result.stdout
     assert "the last good one is step 1" in result.stdout
     found = Checkpoints(tmp_path)
@@ -277,8 +335,8 @@ def test_keeping_none_is_refused(tmp_path):
 
 
 def test_the_manifest_lists_every_file(saved):
-    envelope = json.loads((saved.folder / "20" / "manifest.json").read_text())
+    envelope = json.loads((folder_of(saved, 20) / "manifest.json").read_text())
     listed = set(json.loads(envelope["body"])["files"])
-    folder = saved.folder / "20"
+    folder = folder_of(saved, 20)
     names = {path.relative_to(folder).as_posix() for path in data_files(folder)}
     assert listed == names - {"manifest.json"}

@@ -1,0 +1,94 @@
+"""Trees of arrays to and from a folder, by orbax, from all hosts and onto any mesh.
+
+A save copies nothing on a CPU: the arrays that it lends are views, and JAX gives a
+donated buffer of which there is a view not to the next step but back.
+"""
+
+import logging
+from typing import Any
+
+import jax
+
+from codefusion.checkpoints import manifest
+from codefusion.checkpoints.errors import CheckpointError
+
+# Longer than a healthy file system takes; what waits for a lost host must end.
+TIMEOUT_SECONDS = 1200
+
+
+def named_leaves(tree) -> dict[str, Any]:
+    """Returns the leaves of a tree by path, such as "params/kernel"."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    name = jax.tree_util.keystr
+    return {name(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def begin_write(folder, leaves):
+    """Returns orbax's writer of a folder, at work; the arrays may be donated now.
+
+    Args:
+      folder: where the arrays go; it does not exist.
+      leaves: arrays by name.
+
+    Returns:
+      An object with `wait_until_finished()`, which raises what went wrong. A new one
+      each time, because it holds on to the arrays.
+    """
+    import orbax.checkpoint as ocp
+
+    logging.getLogger("absl").addFilter(_is_no_trace)  # once, however often
+    writer = ocp.AsyncCheckpointer(
+        ocp.PyTreeCheckpointHandler(),
+        async_options=ocp.options.AsyncOptions(timeout_secs=TIMEOUT_SECONDS),
+    )
+    writer.save(folder, args=ocp.args.PyTreeSave(leaves))
+    return writer
+
+
+def read(folder, like):
+    """Returns the arrays of a folder in the structure of `like`.
+
+    Args:
+      folder: that `begin_write` wrote to the end.
+      like: a tree of arrays or `jax.ShapeDtypeStruct`; a leaf with a sharding is
+        restored to it, others to the default device.
+    """
+    import orbax.checkpoint as ocp
+
+    default = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+
+    def abstract(leaf):
+        sharding = getattr(leaf, "sharding", None) or default
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+    wanted = {name: abstract(leaf) for name, leaf in named_leaves(like).items()}
+    args = ocp.args.PyTreeRestore(
+        item=wanted,
+        restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
+        partial_restore=True,
+    )
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        arrays = checkpointer.restore(folder, args=args)
+    return jax.tree.unflatten(jax.tree.structure(like), [arrays[n] for n in wanted])
+
+
+def check_leaves(folder, like):
+    """Raises CheckpointError unless a checkpoint has all leaves of `like`.
+
+    Args:
+      folder: of the checkpoint, with its manifest.
+      like: a tree of arrays or `jax.ShapeDtypeStruct`.
+    """
+    saved = manifest.read(folder)["leaves"]
+    for name, leaf in named_leaves(like).items():
+        if saved.get(name) != manifest.kind(leaf):
+            raise CheckpointError(
+                f"Checkpoint {folder} has {saved.get(name, 'nothing')} for {name}; "
+                f"this model needs {manifest.kind(leaf)}. Use the config it was "
+                "trained with."
+            )
+
+
+def _is_no_trace(record) -> bool:
+    """Drops the traces that orbax logs of errors that it also raises."""
+    return not (record.exc_info and "orbax" in record.pathname)
