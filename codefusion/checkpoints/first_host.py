@@ -1,4 +1,4 @@
-"""What the first host alone does to the shared folder, told to all the others."""
+"""What hosts tell each other about the folder they share, most of it the first."""
 
 import json
 
@@ -34,6 +34,16 @@ def call(function):
         raise
     _broadcast(json.dumps({"value": value}))
     return value
+
+
+def without(flag: bool) -> list[int]:
+    """Returns the numbers of the hosts that came here with False, on every host."""
+    if jax.process_count() == 1:
+        return [] if flag else [0]
+    from jax.experimental import multihost_utils
+
+    flags = multihost_utils.process_allgather(np.int32(flag))
+    return np.flatnonzero(np.ravel(flags) == 0).tolist()
 
 
 def _broadcast(text: str) -> str:

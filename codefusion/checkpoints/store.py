@@ -68,17 +68,17 @@ class Checkpoints:
         return bool(self.every_minutes) and minutes >= self.every_minutes
 
     def prepare(self):
-        """Makes the folder and proves that it can be written to, or says why not."""
-        probe = self.folder / f"probe.{uuid.uuid4().hex}"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"1")
-            probe.unlink()
-        except Exception as error:  # buckets have errors of many kinds
+        """Makes the folder and proves that all hosts share it and may write to it."""
+        name = first_host.call(self._write_probe)
+        blind = first_host.without((self.folder / name).exists())
+        if jax.process_index() == 0:
+            (self.folder / name).unlink()
+        if blind:
             raise CheckpointError(
-                f"Checkpoints cannot be written to {self.folder}: {reason(error)}. "
-                f"Set --workdir to a folder that can be written to."
-            ) from error
+                f"Host {', '.join(map(str, blind))} of {jax.process_count()} does not "
+                f"see what host 0 writes to {self.folder}. Set --workdir to a folder "
+                "that all hosts share, or to a bucket."
+            )
 
     def save(
         self,
@@ -191,6 +191,18 @@ class Checkpoints:
         folder = self.folder / str(step)
         arrays.check_leaves(folder, like)
         return arrays.read(folder / _STATE, like)
+
+    def _write_probe(self):
+        name = f"probe.{uuid.uuid4().hex}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).write_bytes(b"1")
+        except Exception as error:  # buckets have errors of many kinds
+            raise CheckpointError(
+                f"Checkpoints cannot be written to {self.folder}: {reason(error)}. "
+                f"Set --workdir to a folder that can be written to."
+            ) from error
+        return name
 
     def _latest(self):
         faults = []
