@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "writes predictions and scores of a split",
     "table": "trains and evaluates every row of a table that lacks it, and renders it",
     "data": "prepares, verifies and describes the data of a config",
+    "plan": "compiles a config for TPUs or GPUs without one: memory, FLOPs, time",
     "doctor": "shows what is installed and the command that mends what is wrong",
 }
 

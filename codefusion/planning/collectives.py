@@ -28,8 +28,8 @@ _FORMS = {
     "reduce-scatter": lambda n: (1, (n - 1) / n),
     "all-to-all": lambda n: (1, (n - 1) / n),
     "ragged-all-to-all": lambda n: (1, (n - 1) / n),
-    "collective-permute": lambda n: (1, 1),
-    "collective-broadcast": lambda n: (1, 1),
+    "collective-permute": lambda n: (1, 1 if n > 1 else 0),
+    "collective-broadcast": lambda n: (1, 1 if n > 1 else 0),
 }
 KINDS = tuple(_FORMS)
 _CHANNEL = re.compile(r"channel_id=(\d+)")
@@ -38,6 +38,7 @@ _SLICES = re.compile(r'_xla_megascale_target="\{([\d:,]+)\}')
 _LISTS = re.compile(r"replica_groups=\{(\{[\d,{} ]*\})?\}")
 _IOTA = re.compile(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?")
 _MESH = re.compile(r"replica_groups=(?:@?\w*)\[([^\]]*)\]([^{]*)\{([^}]*)\}")
+_DEVICE_IDS = re.compile(r"device_ids=\(\[([\d,]+)\](?:T\(([\d,]+)\))?\)")
 _AXIS = re.compile(r"'([^']+)'(?::\((\d+)\)(\d+))?")
 _PAIRS = re.compile(r"source_target_pairs=\{(\{[\d,{} ]*\})\}")
 NETWORK = "network"
@@ -180,7 +181,8 @@ def _first_group(attributes, num_devices):
       ValueError: they are written in a way that is not known here.
     """
     if found := _PAIRS.search(attributes):
-        return _numbers(found.group(1).partition("}")[0])
+        pairs = [_numbers(pair) for pair in found.group(1).split("}")[:-1]]
+        return next((pair for pair in pairs if len(set(pair)) > 1), pairs[0][:1])
     if found := _IOTA.search(attributes):
         return _iota(*found.groups())
     if found := _MESH.search(attributes):
@@ -195,30 +197,46 @@ def _first_group(attributes, num_devices):
 
 def _iota(shape, dims, order):
     """Returns the first row of "[groups,size]<=[dims]T(order)"."""
+    return tuple(_places(dims, order).reshape(_numbers(shape))[0].tolist())
+
+
+def _places(dims, order):
+    """Returns the numbers of "[dims]T(order)", an array."""
     dims = _numbers(dims)
     places = np.arange(math.prod(dims)).reshape(dims)
-    places = places.transpose(_numbers(order)) if order else places
-    return tuple(places.reshape(_numbers(shape))[0].tolist())
+    return places.transpose(_numbers(order)) if order else places
 
 
 def _of_mesh(sizes, order, axes):
     """Returns the first group of "mesh['a'=4,'b'=2] {'a'}"; an axis may be split."""
-    if order.strip(" ,"):
-        raise ValueError(f"a mesh of devices in an order of its own: {order!r}.")
     shape = {name: int(n) for name, n in re.findall(r"'([^']+)'=(\d+)", sizes)}
-    places = np.arange(math.prod(shape.values())).reshape(tuple(shape.values()))
+    places = np.arange(math.prod(shape.values()))
+    if order.strip(" ,"):
+        found = _DEVICE_IDS.search(order)
+        if not found:
+            raise ValueError(f"the devices of a mesh are not understood: {order!r}.")
+        places = _places(*found.groups())
+    places = places.reshape(tuple(shape.values()))
     chosen = {name: parts for name, *parts in _AXIS.findall(axes)}
-    picked = []
-    for name, size in shape.items():
-        before, width = (int(x or 0) for x in chosen.get(name, (0, 0)))
-        if name not in chosen:
-            picked.append([0])
-        elif width:  # (before)width: after an outer part of the axis
-            inner = size // (before * width)
-            picked.append([i * inner for i in range(width)])
-        else:
-            picked.append(range(size))
+    picked = [_part(chosen.get(name), size) for name, size in shape.items()]
     return tuple(places[np.ix_(*picked)].reshape(-1).tolist())
+
+
+def _part(chosen, size):
+    """Returns the places along an axis that a first group has.
+
+    Args:
+      chosen: None for an axis that is not of the group; ("", "") for all of it;
+        (before, width) for a part that follows an outer one of size `before`.
+      size: of the axis.
+    """
+    if chosen is None:
+        return [0]
+    before, width = (int(x or 0) for x in chosen)
+    if not width:
+        return range(size)
+    inner = size // (before * width)
+    return [i * inner for i in range(width)]
 
 
 def _numbers(text):

@@ -24,6 +24,7 @@ _FREE = {
     *hlo.BODIES,
 }
 _SLICES = ("dynamic-slice", "slice", "gather")
+_WORKSPACE = re.compile(r"s8\[\d+\]\{0\}")
 _UPDATE = "dynamic-update-slice"
 
 
@@ -48,9 +49,13 @@ def _moved(program, body, instruction):
     if operation == "fusion":
         inside = program.computations[instruction.called()[0]]
         return _read(inside, shapes) + _written(inside)
+    if not shapes and operation == "custom-call":
+        return 0  # a buffer that others fill
     is_started = operation.endswith("-start") and instruction.shape.startswith("(")
-    if is_started or not shapes:  # gives what it takes as well; a buffer with nothing
-        return _size(instruction.shape) if shapes else 0
+    if operation == "custom-call":  # less the workspace of a library's matmul
+        return _size(_WORKSPACE.sub("", instruction.shape)) + sum(map(_size, shapes))
+    if is_started:  # gives what it takes as well
+        return _size(instruction.shape)
     return _size(instruction.shape) + sum(map(_size, shapes))
 
 

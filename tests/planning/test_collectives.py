@@ -119,6 +119,11 @@ MESH = dict(data=2, fsdp=2, tensor=2)
         ("replica_groups=mesh['a'=4,'b'=2] {'b'}", ("tensor",), (0, 1)),
         ("replica_groups=mesh['a'=8] {'a':(1)2}", ("data",), (0, 4)),
         ("replica_groups=mesh['a'=8] {'a':(2)2}", ("fsdp",), (0, 2)),
+        (
+            "replica_groups=mesh['a'=2,'b'=4], device_ids=([4,2]T(1,0)) {'a'}",
+            ("tensor",),
+            (0, 1),
+        ),
         ("replica_groups={}", ("data", "fsdp", "tensor"), tuple(range(8))),
         ("source_target_pairs={{0,1},{1,0},{2,3},{3,2}}", ("tensor",), (0, 1)),
     ],

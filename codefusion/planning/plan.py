@@ -1,0 +1,301 @@
+"""The plan of a config on a topology: what each device holds, computes and sends."""
+
+import dataclasses
+import math
+
+import jax
+
+from codefusion import assemble
+from codefusion.planning import (
+    collectives,
+    fitting,
+    flops,
+    programs,
+    remedies,
+    rooflines,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Traffic:
+    """Collectives of one kind over one set of axes, in a run, on one device.
+
+    Attributes:
+      kind, axes: as in `collectives.Collective`.
+      number: of them.
+      payload, sent: bytes.
+      seconds: at the speed of what they travel on.
+    """
+
+    kind: str
+    axes: str
+    number: float
+    payload: float
+    sent: float
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ProgramPlan:
+    """A compiled program, for one device where nothing else is said.
+
+    Attributes:
+      rows: of a batch, over all devices.
+      arguments, outputs, temporaries, code, peak: bytes, as in `programs.Compiled`.
+      flops: over all devices, `flops.Flops`.
+      compiler_flops: the compiler's own count; None where it has none.
+      hbm_traffic: bytes.
+      traffic: tuple of `Traffic`.
+      roofline: `rooflines.Roofline`.
+      unknown_loops: loops that are counted once.
+      compile_seconds: on the machine that made the plan.
+    """
+
+    rows: int
+    arguments: int
+    outputs: int
+    temporaries: int
+    code: int
+    peak: int
+    flops: flops.Flops
+    compiler_flops: float | None
+    hbm_traffic: float
+    traffic: tuple[Traffic, ...]
+    roofline: rooflines.Roofline
+    unknown_loops: int
+    compile_seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All that is known of a config on a topology before a chip is rented.
+
+    Attributes:
+      topology, num_devices: what it is for; chip: a `chips.Chip`.
+      stage: "training" or "pretraining".
+      mesh: {axis: devices}.
+      settings: what decides memory and time, {key: value}.
+      parameters: {part: count}.
+      held: {"parameters", "average", "optimizer": bytes} on one device.
+      fits: whether the training step does.
+      needed: bytes that the compiler asks for where it does not fit, or None.
+      step: the training step; None where it does not fit.
+      sampler: the sampler; None where it was not asked for or does not fit.
+      fit: the largest batch; None where it was not asked for.
+      remedies: what was tried where it does not fit, tuple of `remedies.Remedy`.
+    """
+
+    topology: str
+    num_devices: int
+    chip: object
+    stage: str
+    mesh: dict[str, int]
+    settings: dict[str, object]
+    parameters: dict[str, int]
+    held: dict[str, int]
+    fits: bool
+    needed: int | None
+    step: ProgramPlan | None
+    sampler: ProgramPlan | None
+    fit: fitting.Fit | None
+    remedies: tuple
+
+
+def make(config, topology, *, stage="training", fit=True, sampler=True, say=print):
+    """Returns the `Plan` of a config on a topology.
+
+    Args:
+      config: a checked config.
+      topology: a `chips.Topology`.
+      stage: "training" or "pretraining".
+      fit: whether to look for the largest batch, or for what to change; it compiles
+        several times.
+      sampler: whether to compile the sampler as well.
+      say: called with a line before each compilation.
+    """
+    devices = topology.devices()
+    setting = programs.Setting(config, stage, assemble.mesh(config, devices))
+    rows = setting.section.batch_size
+    _check_rows(setting, rows)
+    say(f"compiling the training step, {rows} rows")
+    step, needed = _step(setting, topology, rows)
+    is_fitting = step is not None and step.peak <= topology.chip.hbm_bytes
+    needed = step.peak if step and not is_fitting else needed
+    return Plan(
+        topology=str(topology),
+        num_devices=len(devices),
+        chip=topology.chip,
+        stage=stage,
+        mesh=dict(setting.mesh.shape),
+        settings=_settings(setting),
+        parameters=parameters_by_part(setting.params),
+        held=_held(setting.state),
+        fits=is_fitting,
+        needed=needed,
+        step=step,
+        sampler=_sampler(setting, topology, say) if sampler else None,
+        fit=_fit(setting, topology, rows, step, say) if fit else None,
+        remedies=()
+        if is_fitting or not fit
+        else remedies.find(setting, devices, topology, say),
+    )
+
+
+def program_plan(setting, topology, compiled, *, rows, counted):
+    """Returns the `ProgramPlan` of a compiled program.
+
+    Args:
+      setting: the `programs.Setting` that it was compiled for.
+      topology: a `chips.Topology`.
+      compiled: a `programs.Compiled`.
+      rows: of its batch.
+      counted: its `flops.Flops`.
+    """
+    devices = setting.mesh.devices.reshape(-1)
+    return ProgramPlan(
+        rows=rows,
+        arguments=compiled.arguments,
+        outputs=compiled.outputs,
+        temporaries=compiled.temporaries,
+        code=compiled.code,
+        peak=compiled.peak,
+        flops=counted,
+        compiler_flops=compiled.flops,
+        hbm_traffic=compiled.hbm_bytes,
+        traffic=_traffic(topology, devices, compiled.collectives),
+        roofline=rooflines.roofline(
+            topology,
+            devices,
+            compiled,
+            flops=counted.hardware,
+            dtype=setting.config.model.dtype,
+        ),
+        unknown_loops=compiled.unknown_loops,
+        compile_seconds=compiled.seconds,
+    )
+
+
+def parameters_by_part(params):
+    """Returns {part: count}: the tree's own names, tables of tokens by themselves.
+
+    Args:
+      params: tree of parameters or shapes.
+    """
+    found = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        names = [part.key for part in path]
+        is_table = names[-1] == "embedding"
+        part = "/".join(names[:2]) if is_table else names[0]
+        found[part] = found.get(part, 0) + math.prod(leaf.shape)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _check_rows(setting, rows):
+    """Raises ValueError where the rows cannot be shared evenly."""
+    unit = setting.batch_unit
+    if rows % unit:
+        mesh = setting.mesh.shape
+        raise ValueError(
+            f"{setting.stage}.batch_size is {rows}; expected a multiple of {unit}, "
+            f"data {mesh['data']} x fsdp {mesh['fsdp']} x microbatches "
+            f"{setting.section.microbatches}."
+        )
+
+
+def _step(setting, topology, rows):
+    """Returns the `ProgramPlan` of a training step or None, and what it lacks."""
+    try:
+        compiled = programs.training_step(setting, rows)
+    except programs.DoesNotFitError as error:
+        return None, error.needed
+    counted = flops.training(
+        setting.objective, rows, setting.optimizer_choice, setting.params
+    )
+    found = program_plan(setting, topology, compiled, rows=rows, counted=counted)
+    return found, None
+
+
+def _sampler(setting, topology, say):
+    """Returns the `ProgramPlan` of the sampler, None where it does not fit."""
+    share = setting.mesh.shape["data"] * setting.mesh.shape["fsdp"]
+    rows = -(-setting.config.inference.batch_size // share) * share
+    say(f"compiling the sampler, {rows} requests")
+    try:
+        compiled = programs.sampler(setting, rows)
+    except programs.DoesNotFitError:
+        return None
+    counted = flops.sampling(programs.sampling_plan(setting), rows)
+    return program_plan(setting, topology, compiled, rows=rows, counted=counted)
+
+
+def _fit(setting, topology, rows, step, say):
+    """Returns the `fitting.Fit` of a setting."""
+
+    def peak_at(batch_size):
+        if batch_size == rows and step is not None:
+            return step.peak
+        say(f"compiling the training step, {batch_size} rows")
+        return programs.training_step(setting, batch_size).peak
+
+    return fitting.largest_batch(
+        peak_at,
+        first=rows,
+        unit=setting.batch_unit,
+        hbm_bytes=topology.chip.hbm_bytes,
+        known_to_fail=() if step is not None else (rows,),
+    )
+
+
+def _settings(setting):
+    model, section = setting.config.model, setting.section
+    found = {
+        f"{setting.stage}.batch_size": section.batch_size,
+        f"{setting.stage}.microbatches": section.microbatches,
+        f"{setting.stage}.optimizer.name": section.optimizer.name,
+    }
+    keys = ("width", "dtype", "scan_layers", "remat", "remat_policy", "attention")
+    found |= {f"model.{key}": model[key] for key in keys}
+    found |= {f"data.{k}": setting.config.data[k] for k in _LENGTHS}
+    return {**found, "tokenizer.vocab_size": setting.config.tokenizer.vocab_size}
+
+
+_LENGTHS = ("source_length", "target_length")
+
+
+def _held(state):
+    return {
+        "parameters": programs.bytes_per_device(state.params),
+        "average": programs.bytes_per_device(state.ema_params),
+        "optimizer": programs.bytes_per_device(state.opt_state),
+    }
+
+
+def _traffic(topology, devices, found):
+    seconds = {}
+    for x in found:
+        _, speed = rooflines.link(topology, devices, x)
+        key = x.kind, x.axes
+        seconds[key] = seconds.get(key, 0.0) + x.runs * x.sent / speed
+    return tuple(
+        Traffic(kind, ", ".join(axes) or "none", *sums, seconds[kind, axes])
+        for (kind, axes), sums in collectives.by_kind(found).items()
+    )
+
+
+def to_json(plan):
+    """Returns a plan as a tree of plain values.
+
+    Args:
+      plan: a `Plan`.
+    """
+    found = dataclasses.asdict(plan)
+    for name in ("step", "sampler"):
+        part = getattr(plan, name)
+        if part is not None:
+            total = {"model": part.flops.model, "hardware": part.flops.hardware}
+            found[name]["flops"] |= total
+            seconds = {
+                key: getattr(part.roofline, key) for key in ("overlapped", "serial")
+            }
+            found[name]["roofline"] |= seconds
+    return found

@@ -1,0 +1,257 @@
+"""The programs of a config on devices that need not exist: the real training step and
+the real sampler, compiled, and what the compiler says of them."""
+
+import dataclasses
+import functools
+import re
+import time
+
+import jax
+import jax.numpy as jnp
+
+from codefusion import assemble, drawing, sharding
+from codefusion import config as configs
+from codefusion.planning import collectives, hlo, traffic
+from codefusion.training import optimizers, step
+from codefusion.types import Batch
+
+# "Used 30.11G of 15.75G hbm", "(1.00T) exceeds available HBM (15.75G)"
+_USED = re.compile(r"Used ([\d.]+\w?) of ([\d.]+\w?) hbm")
+_EXCEEDS = re.compile(r"\(([\d.]+\w?)\) exceeds available HBM \(([\d.]+\w?)\)")
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """What the compiler says of a program, for one device.
+
+    Attributes:
+      arguments: bytes of what goes in.
+      outputs: bytes of what comes out and does not take the place of an argument.
+      temporaries: bytes in between.
+      code: bytes of the program.
+      flops: the compiler's own count; None where it has none.
+      hbm_bytes: moved in a run, see `traffic`.
+      collectives: a tuple of `collectives.Collective`.
+      unknown_loops: loops that are counted once.
+      seconds: that compiling took.
+    """
+
+    arguments: int
+    outputs: int
+    temporaries: int
+    code: int
+    flops: float | None
+    hbm_bytes: float
+    collectives: tuple[collectives.Collective, ...]
+    unknown_loops: int
+    seconds: float
+
+    @property
+    def peak(self):
+        """Bytes that the program takes while it runs."""
+        return self.arguments + self.outputs + self.temporaries + self.code
+
+
+class DoesNotFitError(Exception):
+    """The compiler has no room for a program.
+
+    Attributes:
+      needed: bytes of HBM that it would take, as far as the compiler says; else None.
+    """
+
+    def __init__(self, needed):
+        super().__init__("the program does not fit")
+        self.needed = needed
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A config on a mesh.
+
+    Attributes:
+      config: checked.
+      stage: "training" or "pretraining".
+      mesh: a `Mesh` of devices that need not exist.
+    """
+
+    config: object
+    stage: str
+    mesh: jax.sharding.Mesh
+
+    @functools.cached_property
+    def parts(self):
+        """The `assemble.Parts`, for a vocabulary as large as the config allows."""
+        # This machine's devices do not matter, but those of the mesh.
+        config = configs.from_json(configs.to_json(self.config))
+        config.model.attention = "default"
+        found = assemble.parts(config, self.config.tokenizer.vocab_size)
+        chosen = self.config.model.attention
+        attention = None if chosen == "default" else chosen
+        return dataclasses.replace(found, model=found.model.clone(attention=attention))
+
+    @functools.cached_property
+    def objective(self):
+        """The stage's loss."""
+        return assemble.objective(self.config, self.stage, self.parts)
+
+    @property
+    def section(self):
+        """The stage's section of the config."""
+        return self.config[self.stage]
+
+    @property
+    def batch_unit(self):
+        """The least number of rows that every device and microbatch gets a share of."""
+        parts = self.mesh.shape["data"] * self.mesh.shape["fsdp"]
+        return parts * self.section.microbatches
+
+    @functools.cached_property
+    def params(self):
+        """Shapes of the parameters, placed; a tree."""
+        init = functools.partial(assemble.init_params, self.config, self.parts.model)
+        with jax.set_mesh(self.mesh):
+            return self._placed(jax.eval_shape(init))
+
+    @functools.cached_property
+    def state(self):
+        """Shapes of the training state, placed; a `TrainState`."""
+        optimizer = assemble.optimizer(self.config, self.stage)
+        init = functools.partial(step.init_state, optimizer=optimizer)
+        with jax.set_mesh(self.mesh):
+            return self._placed(jax.eval_shape(init, self.params))
+
+    @property
+    def optimizer_choice(self):
+        """The optimizer as the config names it, an entry of `OPTIMIZERS`."""
+        return configs.build(optimizers.OPTIMIZERS, self.section.optimizer)
+
+    def _placed(self, tree):
+        places = sharding.state_shardings(tree, self.mesh)
+        return jax.tree.map(_shape, tree, places)
+
+    def rows(self, count, length=None, dtype=jnp.int32):
+        """Returns the shape of an array with a row for each example, placed."""
+        shape = (count,) if length is None else (count, length)
+        place = sharding.batch_sharding(self.mesh, count)
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=place)
+
+    def whole(self, make, *args):
+        """Returns the shape of what `make` gives, on every device."""
+        place = sharding.replicated(self.mesh)
+        return jax.tree.map(lambda x: _shape(x, place), jax.eval_shape(make, *args))
+
+
+def training_step(setting, batch_size):
+    """Returns the `Compiled` training step for a batch of `batch_size` rows.
+
+    Raises:
+      DoesNotFitError: the compiler has no room for it.
+    """
+    data, section = setting.config.data, setting.section
+    rows = functools.partial(setting.rows, batch_size)
+    batch = Batch(
+        source=rows(data.source_length),
+        source_mask=rows(data.source_length, jnp.bool_),
+        target=rows(data.target_length),
+        target_mask=rows(data.target_length, jnp.bool_),
+        unsupervised=rows(dtype=jnp.bool_),
+    )
+    train_step = step.make_train_step(
+        setting.objective,
+        assemble.optimizer(setting.config, setting.stage),
+        ema_decay=section.ema_decay,
+        microbatches=section.microbatches,
+    )
+    key = setting.whole(jax.random.key, 0)
+    return _compile(setting, train_step, setting.state, batch, key)
+
+
+def sampler(setting, num_requests):
+    """Returns the `Compiled` sampler for a batch of requests; see `training_step`."""
+    length = setting.config.data.source_length
+    return _compile(
+        setting,
+        drawing.draw,
+        sampling_plan(setting),
+        setting.params,
+        setting.rows(num_requests, length),
+        setting.rows(num_requests, length, jnp.bool_),
+        setting.whole(jax.random.key, 0),
+        setting.rows(num_requests),
+    )
+
+
+def sampling_plan(setting):
+    """Returns the `drawing.Plan` of a setting's config."""
+    parts, section = setting.parts, setting.config.inference
+    return drawing.Plan(
+        model=parts.model,
+        process=parts.process,
+        rounding=parts.rounding,
+        sampler=parts.sampler,
+        target_length=setting.config.data.target_length,
+        num_draws=section.num_draws,
+        guidance=section.guidance,
+        temperature=section.temperature,
+        token_temperature=section.token_temperature,
+        is_resident=section.denoiser == "resident",
+    )
+
+
+def bytes_per_device(tree):
+    """Returns what one device holds of a tree of placed shapes, int."""
+
+    def held(x):
+        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return 0
+        return int(jnp.dtype(x.dtype).itemsize) * _product(
+            x.sharding.shard_shape(x.shape)
+        )
+
+    return sum(map(held, jax.tree.leaves(tree)))
+
+
+def _compile(setting, function, *arguments):
+    start = time.monotonic()
+    try:
+        with jax.set_mesh(setting.mesh):
+            compiled = function.lower(*arguments).compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise DoesNotFitError(_needed(str(error))) from None
+    seconds = time.monotonic() - start
+    memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
+    program = hlo.parse(compiled.as_text())
+    return Compiled(
+        arguments=memory.argument_size_in_bytes,
+        outputs=memory.output_size_in_bytes - memory.alias_size_in_bytes,
+        temporaries=memory.temp_size_in_bytes,
+        code=memory.generated_code_size_in_bytes,
+        flops=cost.get("flops"),
+        hbm_bytes=traffic.hbm_bytes(program),
+        collectives=tuple(collectives.find(program, dict(setting.mesh.shape))),
+        unknown_loops=program.unknown_loops,
+        seconds=seconds,
+    )
+
+
+def _needed(message):
+    """Returns the bytes that a compiler's complaint says are needed, or None."""
+    found = _USED.search(message) or _EXCEEDS.search(message)
+    if not found:
+        return None
+    number, unit = re.fullmatch(r"([\d.]+)(\w?)", found.group(1)).groups()
+    return int(float(number) * _UNITS[unit])
+
+
+def _shape(x, place):
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
+
+
+def _product(sizes):
+    total = 1
+    for size in sizes:
+        total *= size
+    return total

@@ -1,0 +1,113 @@
+"""What to change where a training step does not fit, found by compiling it.
+
+The changes are made one after the other, the cheapest in time first, and kept: split
+parameters and optimizer over more devices, compute activations again, take the batch
+in parts. The first set of changes that fits is the answer.
+"""
+
+import dataclasses
+
+from codefusion import assemble
+from codefusion import config as configs
+from codefusion.planning import programs
+
+
+@dataclasses.dataclass(frozen=True)
+class Remedy:
+    """Changes of a config, and whether the step fits with them.
+
+    Attributes:
+      changes: {dotted key: value}.
+      peak: bytes on a device; where it does not fit, what the compiler asks for, or
+        None.
+      fits: whether it does.
+    """
+
+    changes: dict[str, object]
+    peak: int | None
+    fits: bool
+
+
+def find(setting, devices, topology, say):
+    """Returns the `Remedy`s that were tried, a tuple; the last one fits if any does.
+
+    Args:
+      setting: the `programs.Setting` that does not fit.
+      devices: of the topology.
+      topology: a `chips.Topology`.
+      say: called with a line before each compilation.
+    """
+    tried, changes = [], {}
+    for change in candidates(setting, topology):
+        changes = {**changes, **change}
+        if _state_bytes(setting, devices, changes) > topology.chip.hbm_bytes:
+            continue  # the state alone does not fit; no need to compile
+        say(f"compiling with {' '.join(f'{k}={v}' for k, v in changes.items())}")
+        tried.append(_try(_changed(setting, devices, changes), topology, changes))
+        if tried[-1].fits:
+            break
+    return tuple(tried)
+
+
+def candidates(setting, topology):
+    """Returns the changes to make in turn, each a dict of dotted keys.
+
+    Args:
+      setting: a `programs.Setting`.
+      topology: a `chips.Topology`.
+    """
+    config, section, mesh = setting.config, setting.section, setting.mesh.shape
+    found = []
+    widest = topology.num_devices // topology.num_slices // mesh["tensor"]
+    if mesh["fsdp"] < widest:
+        found.append({"sharding.data": -1, "sharding.fsdp": widest})
+    if not config.model.scan_layers or not config.model.remat:
+        found.append({"model.scan_layers": True, "model.remat": True})
+    if config.model.remat and config.model.remat_policy != "nothing":
+        found.append({"model.remat_policy": "nothing"})
+    rows = section.batch_size // (topology.num_devices // mesh["tensor"])
+    parts = section.microbatches
+    while 2 * parts <= rows and rows % (2 * parts) == 0:
+        parts *= 4 if rows % (4 * parts) == 0 else 2
+        found.append({f"{setting.stage}.microbatches": parts})
+    heads = config.model.num_heads
+    for tensor in (2, 4, 8):
+        if tensor > mesh["tensor"] and heads % tensor == 0:
+            fsdp = topology.num_devices // topology.num_slices // tensor
+            found.append({"sharding.fsdp": fsdp, "sharding.tensor": tensor})
+    return found
+
+
+def changed(config, changes):
+    """Returns a checked copy of a config with some keys set.
+
+    Args:
+      config: a ConfigDict.
+      changes: {dotted key: value}.
+    """
+    copy = configs.from_json(configs.to_json(config))
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        section = copy
+        for name in sections:
+            section = section[name]
+        section[last] = value
+    return assemble.check(copy)
+
+
+def _changed(setting, devices, changes):
+    config = changed(setting.config, changes)
+    mesh = assemble.mesh(config, devices)
+    return programs.Setting(config, setting.stage, mesh)
+
+
+def _state_bytes(setting, devices, changes):
+    return programs.bytes_per_device(_changed(setting, devices, changes).state)
+
+
+def _try(setting, topology, changes):
+    try:
+        compiled = programs.training_step(setting, setting.section.batch_size)
+    except programs.DoesNotFitError as error:
+        return Remedy(changes, error.needed, False)
+    return Remedy(changes, compiled.peak, compiled.peak <= topology.chip.hbm_bytes)
