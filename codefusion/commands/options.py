@@ -48,3 +48,46 @@ def embedder(options):
     from codefusion.evaluation import codebert
 
     return codebert.load(options.codebert)
+
+
+def define_hosts(flag_values):
+    """Adds the flags that say which processes a run has and which of them this is."""
+    flags.DEFINE_string(
+        "coordinator",
+        None,
+        "HOST:PORT of process 0; not needed on a TPU VM, GKE and SLURM.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_integer(
+        "num_processes",
+        None,
+        "Number of processes of the run, each started with this command.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_integer(
+        "process_id",
+        None,
+        "Which of them this is, from 0.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_float(
+        "host_timeout",
+        300.0,
+        "Seconds that processes wait for each other at the start and at the end.",
+        flag_values=flag_values,
+    )
+
+
+def cluster(options):
+    """Returns the processes of the run, a `hosts.Cluster`; None for one alone.
+
+    Args:
+      options: the flags of a command that has `define_hosts`'s.
+    """
+    from codefusion import hosts
+
+    return hosts.find(
+        coordinator=options.coordinator,
+        num_processes=options.num_processes,
+        process_id=options.process_id,
+    )

@@ -1,0 +1,233 @@
+"""All hosts gather or all say who is missing; a host that goes is named by the rest."""
+
+import concurrent.futures
+import contextlib
+import queue
+import socket
+import time
+
+import pytest
+
+from codefusion.hosts import cluster, roster, wire
+
+NAME = socket.gethostname()
+
+
+@pytest.fixture
+def port():
+    return wire.free_port("127.0.0.1", 0)
+
+
+def host(port, index, num_hosts=3, names=()):
+    return cluster.Cluster("a test", f"127.0.0.1:{port}", num_hosts, index, names)
+
+
+def gather(clusters, *, timeout=5.0, facts=None):
+    """Returns what gathering gives each host, a Roster or an error, and the news."""
+    news = [queue.Queue() for _ in clusters]
+    facts = facts or [{} for _ in clusters]
+
+    def one(given, fact, told):
+        try:
+            options = dict(facts=fact, timeout=timeout, on_lost=told.put)
+            return roster.gather(given, **options)
+        except roster.RosterError as error:
+            return error
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        return list(pool.map(one, clusters, facts, news)), news
+
+
+def end(each):
+    """Ends a host's connections as its death would."""
+    if each.cluster.index:
+        return each._line.close()
+    for peer in each._gathering.peers.values():
+        peer.line.close()
+
+
+@pytest.fixture
+def three(port):
+    """Returns three gathered hosts and the queues of what they are told."""
+    rosters, news = gather([host(port, index) for index in range(3)])
+    yield rosters, news
+    for each in rosters:
+        each._left = True
+        end(each)
+
+
+def test_gathered_hosts_share_names_a_run_and_a_port(three):
+    rosters, _ = three
+    assert [each.cluster.index for each in rosters] == [0, 1, 2]
+    assert {each.cluster.names for each in rosters} == {(NAME,) * 3}
+    assert len({(each.run, each.jax_port) for each in rosters}) == 1
+
+
+def test_two_runs_have_ids_apart(three):
+    other = wire.free_port("127.0.0.1", 0)
+    again, _ = gather([host(other, index, 2) for index in range(2)])
+    assert again[0].run != three[0][0].run
+    for each in again:
+        each._left = True
+        end(each)
+
+
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_a_host_that_ends_is_named_by_the_others(three, gone):
+    rosters, news = three
+    end(rosters[gone])
+    for index in {0, 1, 2} - {gone}:
+        text = news[index].get(timeout=10)
+        assert text.startswith(f"host {gone} ({NAME}) is gone: its connection closed")
+        assert f"Host {index} ({NAME}) ends as well" in text
+
+
+@pytest.mark.parametrize("failing", [0, 2])
+def test_the_others_are_told_why_a_host_fails(three, failing, monkeypatch):
+    rosters, news = three
+    monkeypatch.setattr(roster, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(roster, "_ENDING_SECONDS", 0.5)
+    rosters[failing].fail("OSError: no room")
+    for index in {0, 1, 2} - {failing}:
+        text = news[index].get(timeout=10)
+        assert text.startswith(f"host {failing} ({NAME}) is gone: it failed, OSError: ")
+    assert news[failing].empty()
+
+
+def test_who_fails_because_another_is_gone_is_not_blamed(three):
+    rosters, news = three
+    end(rosters[1])
+    rosters[2].fail("XlaRuntimeError: Connection reset by peer")
+    for index in (0, 2):
+        assert news[index].get(timeout=10).startswith("host 1 ")
+        assert news[index].empty()
+
+
+def test_hosts_that_are_done_leave_together_and_nobody_is_missed(three):
+    rosters, news = three
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        early = [pool.submit(each.leave, 10.0) for each in rosters[:2]]
+        time.sleep(0.2)
+        assert not any(future.done() for future in early)
+        rosters[2].leave(10.0)
+        for future in early:
+            future.result(timeout=10)
+    for each in rosters:
+        end(each)
+    time.sleep(0.1)
+    assert all(told.empty() for told in news)
+
+
+def test_waiting_for_others_to_be_done_has_an_end(three):
+    with pytest.raises(roster.RosterError, match="is done, but after 0.1 s not all"):
+        three[0][1].leave(0.1)
+
+
+def test_every_host_names_the_missing(port):
+    names = tuple("abcd")
+    present = [host(port, index, 4, names) for index in (0, 2)]
+    errors, _ = gather(present, timeout=1.0)
+    assert len({str(error) for error in errors}) == 1
+    assert "2 of 4 hosts are missing: hosts 1 (b), 3 (d)." in str(errors[0])
+
+
+def test_many_missing_hosts_are_counted(port):
+    (error,), _ = gather([host(port, 0, 100)], timeout=0.1)
+    assert "99 of 100 hosts are missing: hosts 1, 2, 3" in str(error)
+    assert "and 91 more" in str(error) and len(str(error)) < 250
+
+
+def test_a_host_that_cannot_reach_the_first_says_so(port):
+    (error,), _ = gather([host(port, 1)], timeout=0.6)
+    assert "Host 1 of 3 cannot reach host 0 at 127.0.0.1" in str(error)
+    (error,), _ = gather(
+        [cluster.Cluster("a test", "no-such-host.invalid:99", 2, 1)], timeout=0.1
+    )
+    assert "cannot reach host 0 at no-such-host.invalid:99" in str(error)
+
+
+def test_hosts_that_differ_are_told_apart(port):
+    facts = [{"jax": "1"}, {"jax": "1"}, {"jax": "2"}]
+    given = [host(port, index) for index in range(3)]
+    errors, _ = gather(given, facts=facts, timeout=1.0)
+    expected = f"Host 2 ({NAME}) has jax 2, host 0 ({NAME}) 1; expected the same"
+    assert all(str(error).startswith(expected) for error in (errors[0], errors[2]))
+    assert isinstance(errors[1], roster.RosterError)
+
+
+def test_hosts_that_count_differently_are_told_apart(port):
+    errors, _ = gather([host(port, 0, 2), host(port, 1, 3)])
+    assert "has number of processes 3, host 0" in str(errors[1])
+
+
+def test_an_index_can_be_had_once(port):
+    found, _ = gather([host(port, 0), host(port, 1), host(port, 1)], timeout=1.5)
+    refused = [str(error) for error in found[1:] if "so is" in str(error)]
+    assert refused == [f"{NAME} is host 1, but so is {NAME}; give each its own."]
+    assert "1 of 3 hosts are missing: host 2." in str(found[0])
+
+
+def test_a_host_that_starts_anew_cannot_come_back(three):
+    first = three[0][0].cluster
+    (error,), _ = gather([host(first.address[1], 1)])
+    assert "goes on without a host 1 that starts anew" in str(error)
+    assert all(told.empty() for told in three[1])
+
+
+def test_a_host_may_come_late_and_twice_before_all_are_there(port):
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waiting = pool.submit(gather, [host(port, 1, 2)])
+        time.sleep(0.2)
+        first = pool.submit(gather, [host(port, 0, 2)])
+        (late,), _ = waiting.result(timeout=10)
+        (server,), _ = first.result(timeout=10)
+    assert late.run == server.run
+    late._left = server._left = True
+    end(late)
+
+
+@pytest.mark.parametrize("words", [b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b"", b"{}\n"])
+def test_strangers_are_no_hosts(port, words):
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(gather, [host(port, 0, 2)])
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            with contextlib.suppress(ConnectionRefusedError):
+                stranger = socket.create_connection(("127.0.0.1", port))
+                break
+        stranger.sendall(words)
+        (late,), _ = gather([host(port, 1, 2)])
+        (server,), _ = first.result(timeout=10)
+    assert late.run == server.run
+    stranger.close()
+    late._left = server._left = True
+    end(late)
+
+
+def test_a_taken_port_is_said(port):
+    with wire.listen("127.0.0.1", port):
+        (error,), _ = gather([host(port, 0)])
+    assert f"Host 0 cannot listen on port {port}" in str(error)
+
+
+def test_a_port_that_another_program_has_is_not_a_host_0(port):
+    with wire.listen("127.0.0.1", port) as listener:
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            waiting = pool.submit(gather, [host(port, 1)])
+            connection, _ = listener.accept()
+            connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+            (error,), _ = waiting.result(timeout=10)
+    assert "is not a host 0" in str(error)
+
+
+def test_a_silent_machine_is_noticed_within_thirty_seconds():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        wire.notice_dead_peer(client)
+        assert client.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        silent, probe, count = (
+            client.getsockopt(socket.IPPROTO_TCP, getattr(socket, f"TCP_KEEP{name}"))
+            for name in ("IDLE", "INTVL", "CNT")
+        )
+        assert silent + probe * count <= 20
+        client.close()
