@@ -24,6 +24,16 @@ def is_local(path) -> bool:
     return "://" not in os.fspath(path)
 
 
+def make_folder(folder):
+    """Makes a folder and what is missing above it, durably; it may be there."""
+    if not is_local(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    elif not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        flush(folder.parent)
+
+
 def write_whole(path, data: bytes):
     """Writes a file that is whole and durable once it has its name.
 

@@ -195,7 +195,7 @@ class Checkpoints:
     def _write_probe(self):
         name = f"probe.{uuid.uuid4().hex}"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            disk.make_folder(self.folder)
             (self.folder / name).write_bytes(b"1")
         except Exception as error:  # buckets have errors of many kinds
             raise CheckpointError(
@@ -234,7 +234,7 @@ class Checkpoints:
 
     def _begin(self, save):
         """Makes the folder of a step; returns whether it is to be written."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(self.folder)
         folders.clear(self.folder)
         if save.step in self.steps():  # not intact, or saved twice
             if self.fault(save.step) is None:

@@ -1,0 +1,124 @@
+"""Damages checkpoints in a thousand ways: none may be restored with a wrong number.
+
+    python -m benchmarks.reliability.corrupt --cases=1000 --seed=0
+
+Of three steps the newest one, two or all three are damaged, each in one file by one
+flipped bit, a truncation, a block of zeros or a deletion. The newest step that was let
+be must be found and restored to the bit, and every step passed over must be named with
+the damaged file; with none left that must be an error, which names them all.
+"""
+
+import argparse
+import collections
+import pathlib
+import random
+import sys
+import tempfile
+
+from benchmarks.reliability import trials
+from codefusion.checkpoints import CheckpointError, Checkpoints
+
+STEPS = (10, 20, 30)
+
+
+def flip(content, rng):
+    """Returns the content with one bit flipped."""
+    at = rng.randrange(len(content))
+    changed = bytes([content[at] ^ (1 << rng.randrange(8))])
+    return content[:at] + changed + content[at + 1 :]
+
+
+def truncate(content, rng):
+    """Returns the beginning of the content, at least one byte shorter."""
+    return content[: rng.randrange(len(content))]
+
+
+def zero(content, rng):
+    """Returns the content with a block of up to 4,096 zeros somewhere."""
+    size = min(len(content), 1 << rng.randrange(13))
+    at = rng.randrange(len(content) - size + 1)
+    return content[:at] + bytes(size) + content[at + size :]
+
+
+def delete(content, rng):
+    """Returns nothing, which stands for no file."""
+    return None
+
+
+DAMAGES = (flip, truncate, zero, delete)
+
+
+def damage(folder, step, rng):
+    """Returns (kind, file) of the damage that it does to one file of a step."""
+    root = pathlib.Path(folder, "checkpoints", str(step))
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    while True:
+        path, kind = rng.choice(files), rng.choice(DAMAGES)
+        content = path.read_bytes()
+        changed = kind(content, rng) if content else None
+        if changed is None:
+            path.unlink()
+        elif changed != content:
+            path.write_bytes(changed)
+        else:
+            continue  # zeros over zeros
+        return kind.__name__, path.relative_to(root).as_posix()
+
+
+def trial(folder, rng):
+    """Returns (kinds of damage, what went wrong) of one case.
+
+    Args:
+      folder: a work directory with `STEPS`, which the case damages.
+      rng: a random.Random.
+    """
+    damaged = STEPS[len(STEPS) - rng.choice((1, 1, 1, 2, 2, 3)) :]
+    done = {step: damage(folder, step, rng) for step in damaged}
+    kinds = [kind for kind, _ in done.values()]
+    expected = next((step for step in reversed(STEPS) if step not in damaged), None)
+    checkpoints = Checkpoints(folder)
+    with trials.warnings() as lines:
+        try:
+            found = checkpoints.latest()
+        except CheckpointError as error:
+            found, lines = None, [str(error)]
+    if found != expected:
+        return kinds, f"step {found} was taken instead of {expected} after {done}"
+    text = " ".join(lines)
+    for step, (_, name) in done.items():
+        if f"Checkpoint {step} is not intact: file {name} " not in text:
+            return kinds, f"file {name} of step {step} is not named in: {text}"
+    if found is not None and not trials.is_right(checkpoints, found):
+        return kinds, f"step {found} was restored with wrong numbers after {done}"
+    return kinds, None
+
+
+def main():
+    """Runs the cases; the exit code is 1 if one went wrong."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    rng = random.Random(args.seed)
+    counts, faults = collections.Counter(), []
+    with tempfile.TemporaryDirectory() as folder:
+        good, folder = pathlib.Path(folder, "good"), pathlib.Path(folder, "damaged")
+        trials.save(good, *STEPS, max_to_keep=len(STEPS))
+        for case in range(args.cases):
+            trials.copy(good, folder)
+            kinds, fault = trial(folder, rng)
+            counts.update(kinds)
+            if fault:
+                faults.append(fault)
+                print(f"case {case}: {fault}", flush=True)
+    kinds = ", ".join(f"{counts[kind.__name__]} x {kind.__name__}" for kind in DAMAGES)
+    print(
+        f"corrupt: {args.cases} cases ({kinds}): {args.cases - len(faults)} restored "
+        f"the newest intact step to the bit and named file and step, {len(faults)} "
+        "did not"
+    )
+    sys.exit(bool(faults) or not args.cases)
+
+
+if __name__ == "__main__":
+    main()
