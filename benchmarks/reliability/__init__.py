@@ -5,3 +5,7 @@
 A script exits with code 1 when one of its figures is missed, and its last line of
 output holds them all.
 """
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before any script imports jax

@@ -1,0 +1,203 @@
+"""What the scripts share: processes, a run to compare with, bits, and figures."""
+
+import argparse
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import jax
+import numpy as np
+
+from benchmarks.reliability.runs import ROOT, Settings
+from benchmarks.reliability.tiny import Tiny
+from benchmarks.reliability.toy import Toy
+from codefusion.checkpoints import Checkpoints
+from codefusion.training.records import read_rows
+
+PROGRAMS = {"tiny": Tiny, "toy": Toy}
+TIMEOUT = 600.0  # seconds that a start, a first compilation included, may take
+
+
+def parser(doc, **numbers):
+    """Returns a parser of --program, --seed and `--name=number` for each keyword."""
+    made = argparse.ArgumentParser(description=doc.splitlines()[0])
+    made.add_argument("--program", choices=PROGRAMS, default="tiny")
+    made.add_argument("--seed", type=int, default=0)
+    for name, value in numbers.items():
+        made.add_argument(f"--{name}", type=type(value), default=value)
+    return made
+
+
+class Process:
+    """A run in a process of its own; what it prints goes to a file beside its folder.
+
+    All runs beside each other share what one of them has compiled.
+
+    Args:
+      program: one of `PROGRAMS`, made.
+      workdir: its work directory.
+      settings: its `Settings`.
+    """
+
+    def __init__(self, program, workdir, settings):
+        workdir = pathlib.Path(workdir)
+        workdir.mkdir(parents=True, exist_ok=True)
+        self._log = workdir.with_suffix(".log")
+        environment = os.environ | {
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+            "JAX_COMPILATION_CACHE_DIR": str(workdir.parent / "compiled"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+        self._process = program.start(
+            workdir, settings, environment=environment, log=self._log
+        )
+
+    @property
+    def code(self):
+        """Its exit code, None while it runs."""
+        return self._process.poll()
+
+    def printed(self):
+        """Returns all that it has printed."""
+        return self._log.read_text(errors="replace")
+
+    def send(self, number):
+        """Sends a signal."""
+        self._process.send_signal(number)
+
+    def wait(self, seconds=TIMEOUT):
+        """Returns its exit code, or None where it has not ended after `seconds`."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def end(self):
+        """Kills it, wherever it is, and returns its exit code."""
+        self._process.kill()
+        return self._process.wait()
+
+    def until(self, condition, seconds=TIMEOUT):
+        """Waits for a condition or the process's end; returns whether it came true.
+
+        Raises:
+          TimeoutError: neither came within `seconds`.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if condition():
+                return True
+            if self.code is not None:
+                return bool(condition())
+            time.sleep(0.002)
+        raise TimeoutError(f"nothing after {seconds} s: {self.printed()[-2000:]}")
+
+
+def losses(workdir):
+    """Returns {step: the loss in hexadecimal} of the rows of a run's metrics."""
+    rows = read_rows(pathlib.Path(workdir) / "metrics.jsonl")
+    return {row["step"]: row["loss"].hex() for row in rows if row.get("loss")}
+
+
+def digests(tree):
+    """Returns {path: SHA-256 of type, shape and bytes} of a tree of arrays."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path): _digest(leaf) for path, leaf in leaves}
+
+
+def _digest(leaf):
+    leaf = np.asarray(leaf)
+    head = f"{leaf.dtype}{leaf.shape}".encode()
+    return hashlib.sha256(head + leaf.tobytes()).hexdigest()
+
+
+@dataclasses.dataclass
+class Reference:
+    """A run that nothing happened to, with a checkpoint of every step.
+
+    Attributes:
+      program: one of `PROGRAMS`, made.
+      settings: the `Settings` of the runs that are compared with it.
+      workdir: its work directory.
+    """
+
+    program: object
+    settings: Settings
+    workdir: pathlib.Path
+
+    def __post_init__(self):
+        settings = dataclasses.replace(
+            self.settings, every=1, keep=self.settings.steps + 1
+        )
+        process = Process(self.program, self.workdir, settings)
+        if process.wait(seconds=TIMEOUT + self.settings.steps) != 0:
+            process.end()
+            raise RuntimeError(f"the whole run failed: {process.printed()[-2000:]}")
+        self.losses = losses(self.workdir)
+        self._like = self.program.like(self.workdir)
+        self.state = functools.cache(lambda step: self.saved(self.workdir, step))
+
+    def saved(self, workdir, step):
+        """Returns the `digests` of the state that a run of the program has saved."""
+        return digests(Checkpoints(workdir).restore(step, self._like))
+
+    def wrong_losses(self, workdir):
+        """Returns the steps of a run whose loss has other bits than here."""
+        found = losses(workdir)
+        return [step for step, loss in found.items() if loss != self.losses[step]]
+
+    def wrong_leaves(self, workdir, step):
+        """Returns the names of the arrays of a saved step that have other bits."""
+        expected = self.state(step)
+        found = self.saved(workdir, step)
+        return [name for name in expected if found.get(name) != expected[name]]
+
+    def is_whole(self, workdir):
+        """Returns whether a finished run has every step and ends with the same bits."""
+        same = losses(workdir) == self.losses
+        return same and not self.wrong_leaves(workdir, self.settings.steps)
+
+
+def unfinished(workdir):
+    """Returns the names beside the intact checkpoints: what a save left half done."""
+    saved = Checkpoints(workdir)
+    whole = {str(step) for step in saved.steps() if saved.fault(step) is None}
+    if not saved.folder.is_dir():
+        return []
+    return sorted({path.name for path in saved.folder.iterdir()} - whole)
+
+
+@contextlib.contextmanager
+def scratch():
+    """Gives a folder, a pathlib.Path, that is removed in the end."""
+    with tempfile.TemporaryDirectory(prefix="codefusion-") as name:
+        yield pathlib.Path(name)
+
+
+def missed(held):
+    """Returns what was to hold, of {what: whether it did}, and did not."""
+    return [what for what, holds in held.items() if not holds]
+
+
+def finish(name, figures, held):
+    """Prints a line of figures and exits, with code 1 where one is missed.
+
+    Args:
+      name: of the script.
+      figures: {name: value} to print.
+      held: {what was to hold: whether it did}.
+    """
+    for what in missed(held):
+        print(f"missed: {what}", file=sys.stderr)
+    shown = ", ".join(
+        f"{value} {key.replace('_', ' ')}" for key, value in figures.items()
+    )
+    print(f"{name}: {shown}: {'MISSED' if missed(held) else 'held'}", flush=True)
+    sys.exit(1 if missed(held) else 0)
