@@ -12,6 +12,7 @@ import importlib.util
 import os
 import pathlib
 import re
+import sys
 import tempfile
 
 import jax
@@ -98,9 +99,10 @@ def devices(topology, **options):
     # No metadata server is asked, and two processes may compile side by side.
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
-    found = topologies.get_topology_desc(
-        platform="tpu", topology_name=topology, **options
-    )
+    with _quiet():
+        found = topologies.get_topology_desc(
+            platform="tpu", topology_name=topology, **options
+        )
     return found.devices
 
 
@@ -150,6 +152,20 @@ def compile_for(device, function, *arguments):
         registers=_numbers(r"Used (\d+) registers", said),
         spilled=_numbers(r"frame, (\d+) bytes spill stores", said),
     )
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Sends what is written on stderr nowhere: libtpu's lines on the TPU it misses."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 @contextlib.contextmanager

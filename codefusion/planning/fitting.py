@@ -29,7 +29,7 @@ def largest_batch(peak_at, *, first, unit, hbm_bytes, known_to_fail=(), tries=3)
     """Returns the `Fit` of the largest batch that is found.
 
     Args:
-      peak_at: batch size -> bytes on a device; raises `DoesNotFitError`.
+      peak_at: batch size -> bytes on a device; raises `CompilationError`.
       first: batch size to begin with, a multiple of `unit`.
       unit: what every batch size is a multiple of.
       hbm_bytes: of a device.
@@ -42,7 +42,7 @@ def largest_batch(peak_at, *, first, unit, hbm_bytes, known_to_fail=(), tries=3)
         if batch_size not in tried:
             try:
                 peak = peak_at(batch_size)
-            except programs.DoesNotFitError:
+            except programs.CompilationError:
                 peak = None
             tried[batch_size] = None if peak is None or peak > hbm_bytes else peak
         return tried[batch_size] is not None

@@ -5,9 +5,9 @@ import math
 
 import jax
 
-from codefusion import assemble
 from codefusion.planning import (
     collectives,
+    compiling,
     fitting,
     flops,
     programs,
@@ -80,7 +80,7 @@ class Plan:
       fits: whether the training step does.
       needed: bytes that the compiler asks for where it does not fit, or None.
       step: the training step; None where it does not fit.
-      sampler: the sampler; None where it was not asked for or does not fit.
+      sampler: the sampler, or why there is none; None where it was not asked for.
       fit: the largest batch; None where it was not asked for.
       remedies: what was tried where it does not fit, tuple of `remedies.Remedy`.
     """
@@ -96,7 +96,7 @@ class Plan:
     fits: bool
     needed: int | None
     step: ProgramPlan | None
-    sampler: ProgramPlan | None
+    sampler: ProgramPlan | str | None
     fit: fitting.Fit | None
     remedies: tuple
 
@@ -113,17 +113,16 @@ def make(config, topology, *, stage="training", fit=True, sampler=True, say=prin
       sampler: whether to compile the sampler as well.
       say: called with a line before each compilation.
     """
-    devices = topology.devices()
-    setting = programs.Setting(config, stage, assemble.mesh(config, devices))
+    setting = programs.Setting(config, stage, topology)
     rows = setting.section.batch_size
     _check_rows(setting, rows)
     say(f"compiling the training step, {rows} rows")
-    step, needed = _step(setting, topology, rows)
+    step, needed = _step(setting, rows)
     is_fitting = step is not None and step.peak <= topology.chip.hbm_bytes
     needed = step.peak if step and not is_fitting else needed
     return Plan(
         topology=str(topology),
-        num_devices=len(devices),
+        num_devices=topology.num_devices,
         chip=topology.chip,
         stage=stage,
         mesh=dict(setting.mesh.shape),
@@ -133,25 +132,22 @@ def make(config, topology, *, stage="training", fit=True, sampler=True, say=prin
         fits=is_fitting,
         needed=needed,
         step=step,
-        sampler=_sampler(setting, topology, say) if sampler else None,
-        fit=_fit(setting, topology, rows, step, say) if fit else None,
-        remedies=()
-        if is_fitting or not fit
-        else remedies.find(setting, devices, topology, say),
+        sampler=_sampler(setting, say) if sampler else None,
+        fit=_fit(setting, rows, step, say) if fit else None,
+        remedies=() if is_fitting or not fit else remedies.find(setting, say),
     )
 
 
-def program_plan(setting, topology, compiled, *, rows, counted):
+def program_plan(setting, compiled, *, rows, counted):
     """Returns the `ProgramPlan` of a compiled program.
 
     Args:
       setting: the `programs.Setting` that it was compiled for.
-      topology: a `chips.Topology`.
       compiled: a `programs.Compiled`.
       rows: of its batch.
       counted: its `flops.Flops`.
     """
-    devices = setting.mesh.devices.reshape(-1)
+    topology, devices = setting.topology, setting.mesh.devices.reshape(-1)
     return ProgramPlan(
         rows=rows,
         arguments=compiled.arguments,
@@ -202,46 +198,62 @@ def _check_rows(setting, rows):
         )
 
 
-def _step(setting, topology, rows):
-    """Returns the `ProgramPlan` of a training step or None, and what it lacks."""
-    try:
-        compiled = programs.training_step(setting, rows)
-    except programs.DoesNotFitError as error:
-        return None, error.needed
+def step_plan(setting, rows):
+    """Returns the `ProgramPlan` of a setting's training step.
+
+    Args:
+      setting: a `programs.Setting`.
+      rows: of its batch.
+
+    Raises:
+      CompilationError: the compiler gives none.
+    """
+    compiled = compiling.compile_apart(setting, "training_step", rows)
     counted = flops.training(
         setting.objective, rows, setting.optimizer_choice, setting.params
     )
-    found = program_plan(setting, topology, compiled, rows=rows, counted=counted)
-    return found, None
+    return program_plan(setting, compiled, rows=rows, counted=counted)
 
 
-def _sampler(setting, topology, say):
-    """Returns the `ProgramPlan` of the sampler, None where it does not fit."""
+def _step(setting, rows):
+    """Returns the `ProgramPlan` of the step or None, and the bytes that it lacks."""
+    try:
+        return step_plan(setting, rows), None
+    except programs.DoesNotFitError as error:
+        return None, error.needed
+    except programs.CompilationError as error:
+        raise ValueError(
+            f"the training step on {setting.topology} has no program: {error}."
+        ) from error
+
+
+def _sampler(setting, say):
+    """Returns the `ProgramPlan` of the sampler, or why there is none."""
     share = setting.mesh.shape["data"] * setting.mesh.shape["fsdp"]
     rows = -(-setting.config.inference.batch_size // share) * share
     say(f"compiling the sampler, {rows} requests")
     try:
-        compiled = programs.sampler(setting, rows)
-    except programs.DoesNotFitError:
-        return None
+        compiled = compiling.compile_apart(setting, "sampler", rows)
+    except programs.CompilationError as error:
+        return str(error)
     counted = flops.sampling(programs.sampling_plan(setting), rows)
-    return program_plan(setting, topology, compiled, rows=rows, counted=counted)
+    return program_plan(setting, compiled, rows=rows, counted=counted)
 
 
-def _fit(setting, topology, rows, step, say):
+def _fit(setting, rows, step, say):
     """Returns the `fitting.Fit` of a setting."""
 
     def peak_at(batch_size):
         if batch_size == rows and step is not None:
             return step.peak
         say(f"compiling the training step, {batch_size} rows")
-        return programs.training_step(setting, batch_size).peak
+        return compiling.compile_apart(setting, "training_step", batch_size).peak
 
     return fitting.largest_batch(
         peak_at,
         first=rows,
         unit=setting.batch_unit,
-        hbm_bytes=topology.chip.hbm_bytes,
+        hbm_bytes=setting.topology.chip.hbm_bytes,
         known_to_fail=() if step is not None else (rows,),
     )
 
@@ -291,7 +303,7 @@ def to_json(plan):
     found = dataclasses.asdict(plan)
     for name in ("step", "sampler"):
         part = getattr(plan, name)
-        if part is not None:
+        if isinstance(part, ProgramPlan):
             total = {"model": part.flops.model, "hardware": part.flops.hardware}
             found[name]["flops"] |= total
             seconds = {

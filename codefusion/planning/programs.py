@@ -1,5 +1,9 @@
 """The programs of a config on devices that need not exist: the real training step and
-the real sampler, compiled, and what the compiler says of them."""
+the real sampler, compiled, and what the compiler says of them.
+
+A compiler that fails may take its process along, so `compiling` runs these functions
+in a process of their own.
+"""
 
 import dataclasses
 import functools
@@ -11,7 +15,7 @@ import jax.numpy as jnp
 
 from codefusion import assemble, drawing, sharding
 from codefusion import config as configs
-from codefusion.planning import collectives, hlo, traffic
+from codefusion.planning import chips, collectives, hlo, traffic
 from codefusion.training import optimizers, step
 from codefusion.types import Batch
 
@@ -53,31 +57,43 @@ class Compiled:
         return self.arguments + self.outputs + self.temporaries + self.code
 
 
-class DoesNotFitError(Exception):
-    """The compiler has no room for a program.
+class CompilationError(Exception):
+    """The compiler gives no program; the message says why.
 
     Attributes:
       needed: bytes of HBM that it would take, as far as the compiler says; else None.
     """
 
-    def __init__(self, needed):
-        super().__init__("the program does not fit")
+    def __init__(self, reason, needed=None):
+        super().__init__(reason, needed)  # both, so that it can be pickled
         self.needed = needed
+
+    def __str__(self):
+        return self.args[0]
+
+
+class DoesNotFitError(CompilationError):
+    """The compiler has no room for a program."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """A config on a mesh.
+    """A config on a topology.
 
     Attributes:
       config: checked.
       stage: "training" or "pretraining".
-      mesh: a `Mesh` of devices that need not exist.
+      topology: a `chips.Topology`.
     """
 
     config: object
     stage: str
-    mesh: jax.sharding.Mesh
+    topology: chips.Topology
+
+    @functools.cached_property
+    def mesh(self):
+        """The `Mesh` of devices that need not exist."""
+        return assemble.mesh(self.config, self.topology.devices())
 
     @functools.cached_property
     def parts(self):
@@ -220,7 +236,7 @@ def _compile(setting, function, *arguments):
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        raise DoesNotFitError(_needed(str(error))) from None
+        raise DoesNotFitError("it does not fit", _needed(str(error))) from None
     seconds = time.monotonic() - start
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
     program = hlo.parse(compiled.as_text())

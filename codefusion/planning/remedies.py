@@ -9,7 +9,7 @@ import dataclasses
 
 from codefusion import assemble
 from codefusion import config as configs
-from codefusion.planning import programs
+from codefusion.planning import compiling, programs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,34 +28,34 @@ class Remedy:
     fits: bool
 
 
-def find(setting, devices, topology, say):
+def find(setting, say):
     """Returns the `Remedy`s that were tried, a tuple; the last one fits if any does.
 
     Args:
       setting: the `programs.Setting` that does not fit.
-      devices: of the topology.
-      topology: a `chips.Topology`.
       say: called with a line before each compilation.
     """
     tried, changes = [], {}
-    for change in candidates(setting, topology):
+    for change in candidates(setting):
         changes = {**changes, **change}
-        if _state_bytes(setting, devices, changes) > topology.chip.hbm_bytes:
+        chosen = changed(setting, changes)
+        hbm_bytes = setting.topology.chip.hbm_bytes
+        if programs.bytes_per_device(chosen.state) > hbm_bytes:
             continue  # the state alone does not fit; no need to compile
         say(f"compiling with {' '.join(f'{k}={v}' for k, v in changes.items())}")
-        tried.append(_try(_changed(setting, devices, changes), topology, changes))
+        tried.append(_try(chosen, changes))
         if tried[-1].fits:
             break
     return tuple(tried)
 
 
-def candidates(setting, topology):
+def candidates(setting):
     """Returns the changes to make in turn, each a dict of dotted keys.
 
     Args:
       setting: a `programs.Setting`.
-      topology: a `chips.Topology`.
     """
+    topology = setting.topology
     config, section, mesh = setting.config, setting.section, setting.mesh.shape
     found = []
     widest = topology.num_devices // topology.num_slices // mesh["tensor"]
@@ -78,36 +78,28 @@ def candidates(setting, topology):
     return found
 
 
-def changed(config, changes):
-    """Returns a checked copy of a config with some keys set.
+def changed(setting, changes):
+    """Returns a `programs.Setting` with some keys of its config set.
 
     Args:
-      config: a ConfigDict.
+      setting: a `programs.Setting`.
       changes: {dotted key: value}.
     """
-    copy = configs.from_json(configs.to_json(config))
+    config = configs.from_json(configs.to_json(setting.config))
     for key, value in changes.items():
         *sections, last = key.split(".")
-        section = copy
+        section = config
         for name in sections:
             section = section[name]
         section[last] = value
-    return assemble.check(copy)
+    return dataclasses.replace(setting, config=assemble.check(config))
 
 
-def _changed(setting, devices, changes):
-    config = changed(setting.config, changes)
-    mesh = assemble.mesh(config, devices)
-    return programs.Setting(config, setting.stage, mesh)
-
-
-def _state_bytes(setting, devices, changes):
-    return programs.bytes_per_device(_changed(setting, devices, changes).state)
-
-
-def _try(setting, topology, changes):
+def _try(setting, changes):
+    rows = setting.section.batch_size
     try:
-        compiled = programs.training_step(setting, setting.section.batch_size)
-    except programs.DoesNotFitError as error:
+        compiled = compiling.compile_apart(setting, "training_step", rows)
+    except programs.CompilationError as error:
         return Remedy(changes, error.needed, False)
-    return Remedy(changes, compiled.peak, compiled.peak <= topology.chip.hbm_bytes)
+    fits = compiled.peak <= setting.topology.chip.hbm_bytes
+    return Remedy(changes, compiled.peak, fits)

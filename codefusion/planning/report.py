@@ -166,6 +166,8 @@ def _program(plan, name, program):
     """Returns the sections on one program."""
     if program is None:
         return []
+    if isinstance(program, str):
+        return [f"## {name}\n\nNot compiled: {program}."]
     return [
         f"## {name}, {program.rows:,} rows\n\n{_flops(plan, program)}",
         _collectives(program),
@@ -244,7 +246,7 @@ def _assumptions(plan):
     facts = (
         f"{chip.name}, a device: {chip.peak_flops / 1e12:.1f} TFLOP/s, "
         f"{chip.hbm_bandwidth / 1e9:.0f} GB/s of HBM, {chip.link_bandwidth / 1e9:.0f} "
-        f"GB/s a link and direction, {chip.network_bandwidth / 1e9:.2f} GB/s to others. "
+        f"GB/s a link and direction, {chip.network_bandwidth / 1e9:.2f} GB/s beyond. "
         f"Source: {chip.source}; HBM that a program may use: the compiler's own limit."
     )
     lines = [f"- {line}" for line in (facts, *rooflines.ASSUMPTIONS)]

@@ -3,9 +3,8 @@
 import dataclasses
 import math
 
-from codefusion import assemble
-from codefusion.planning import flops, programs, remedies
 from codefusion.planning import plan as plans
+from codefusion.planning import programs, remedies
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,14 +40,14 @@ def run(config, topology, *, stage="training", say=print):
       stage: "training" or "pretraining".
       say: called with a line before each compilation.
     """
-    devices = topology.devices()
-    own = assemble.mesh(config, devices).shape
+    setting = programs.Setting(config, stage, topology)
+    own = setting.mesh.shape
     shapes = layouts(config, topology, stage)
     given = (own["data"], own["fsdp"], own["tensor"])
     found = []
     for number, shape in enumerate(dict.fromkeys([given, *shapes]), 1):
         say(f"layout {number}: data {shape[0]} x fsdp {shape[1]} x tensor {shape[2]}")
-        found.append(_entry(config, topology, devices, stage, shape))
+        found.append(_entry(setting, shape))
     return sorted(found, key=_rank)
 
 
@@ -81,30 +80,24 @@ def layouts(config, topology, stage):
     return found
 
 
-def _entry(config, topology, devices, stage, shape):
-    data, fsdp, tensor = shape
-    sizes = {"sharding.data": data, "sharding.fsdp": fsdp, "sharding.tensor": tensor}
-    chosen = remedies.changed(config, sizes)
-    setting = programs.Setting(chosen, stage, assemble.mesh(chosen, devices))
-    chip, rows = topology.chip, setting.section.batch_size
+def _entry(setting, shape):
+    sizes = zip(("data", "fsdp", "tensor"), shape, strict=True)
+    setting = remedies.changed(setting, {f"sharding.{k}": n for k, n in sizes})
+    chip = setting.topology.chip
     entry = Entry(
         mesh=dict(setting.mesh.shape),
         fits=False,
         needed=programs.bytes_per_device(setting.state),
         step=None,
         reason="parameters and optimizer alone",
-        peak_flops=chip.peak_flops * len(devices),
+        peak_flops=chip.peak_flops * setting.topology.num_devices,
     )
     if entry.needed > chip.hbm_bytes:
         return entry
     try:
-        compiled = programs.training_step(setting, rows)
-    except programs.DoesNotFitError as error:
-        return dataclasses.replace(entry, needed=error.needed, reason="the compiler")
-    counted = flops.training(
-        setting.objective, rows, setting.optimizer_choice, setting.params
-    )
-    step = plans.program_plan(setting, topology, compiled, rows=rows, counted=counted)
+        step = plans.step_plan(setting, setting.section.batch_size)
+    except programs.CompilationError as error:
+        return dataclasses.replace(entry, needed=error.needed, reason=str(error))
     fits = step.peak <= chip.hbm_bytes
     reason = "" if fits else "more than a device has"
     return dataclasses.replace(
