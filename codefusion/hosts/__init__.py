@@ -6,7 +6,6 @@ and the stacks of a run that takes no more steps. A host is one process of the r
 """
 
 from codefusion.hosts.cluster import Cluster, find
-from codefusion.hosts.folder import check_shared
 from codefusion.hosts.joining import join
 from codefusion.hosts.roster import Roster, RosterError
 from codefusion.hosts.watchdog import Heartbeat, Watchdog
@@ -17,7 +16,6 @@ __all__ = [
     "Roster",
     "RosterError",
     "Watchdog",
-    "check_shared",
     "find",
     "join",
 ]

@@ -76,6 +76,7 @@ def _initialize(roster, timeout):
         local_device_ids=cluster.local_devices,
         cluster_detection_method="deactivate",
         initialization_timeout=int(timeout),
+        shutdown_timeout_seconds=int(timeout),
         coordinator_bind_address=(
             f"{address}:{roster.jax_port}" if on_loopback else None
         ),

@@ -5,12 +5,12 @@ taken. Where no step comes for long, the stacks of all threads are written besid
 `faulthandler`, from a thread of its own that no lock of the interpreter holds up.
 """
 
+import contextlib
 import dataclasses
 import faulthandler
 import json
 import logging
 import os
-import pathlib
 import socket
 import sys
 import tempfile
@@ -18,7 +18,9 @@ import threading
 import time
 from typing import Any
 
-from codefusion.hosts import folder
+from etils import epath
+
+from codefusion import files
 from codefusion.hosts.roster import Roster
 
 _log = logging.getLogger(__name__)
@@ -71,7 +73,7 @@ class Watchdog:
         seconds: float | None = None,
         stream=None,
     ):
-        default = _BUCKET_SECONDS if folder.is_bucket(workdir) else _DISK_SECONDS
+        default = _BUCKET_SECONDS if _is_bucket(workdir) else _DISK_SECONDS
         self._workdir = workdir
         self._index = roster.cluster.index if roster else 0
         self._run = roster.run if roster else ""
@@ -128,41 +130,57 @@ class Watchdog:
         beat = Heartbeat(self._index, *machine, self._run, state, *self._last)
         text = json.dumps(dataclasses.asdict(beat))
         try:
-            folder.write(self._workdir, f"{self._index}.json", text)
+            _write(_path(self._workdir, f"{self._index}.json"), text)
         except Exception as error:  # a heartbeat is no reason to fail, nor a bucket's
             _log.warning("The heartbeat is not written: %s", error)
 
     def _tell(self):
         """Says that no step came, where the stacks are, and which hosts are behind."""
         step = self._last[0]
-        where = self._keep_stacks()
+        after = "since the start" if step is None else f"after step {step}"
         lines = [
-            f"No step for {self._limit / 60:g} minutes after step {step}; the stacks "
-            f"of all threads are in {where}.",
+            f"No step for {self._limit / 60:g} minutes {after}; the stacks of all "
+            f"threads are in {self._keep_stacks()}.",
             *behind([b for b in read(self._workdir) if b.run == self._run]),
         ]
         print("\n" + "\n".join(lines), file=self._stream, flush=True)
 
     def _keep_stacks(self):
         """Returns where the stacks are, in the bucket if the work directory is."""
-        if not folder.is_bucket(self._workdir):
+        if not _is_bucket(self._workdir):
             return self._stacks.name
         try:
-            text = pathlib.Path(self._stacks.name).read_text()
-            name = f"{self._index}.stacks.txt"
-            folder.write(self._workdir, name, text)
+            place = _path(self._workdir, f"{self._index}.stacks.txt")
+            _write(place, epath.Path(self._stacks.name).read_text())
         except Exception as error:
             _log.warning("The stacks are not in the bucket: %s", error)
             return self._stacks.name
-        return folder.path(self._workdir, name)
+        return place
 
 
 def _open_stacks(workdir, index):
-    """Returns the file for the stacks, on a local disk where the bucket is none."""
+    """Returns the file for the stacks; faulthandler needs one on a disk."""
     name = f"{index}.stacks.txt"
-    if folder.is_bucket(workdir):
-        return tempfile.NamedTemporaryFile("a", suffix=f".{name}", delete=False)
-    return open(folder.path(workdir, name), "a", encoding="utf-8")
+    if not _is_bucket(workdir):
+        with contextlib.suppress(OSError):
+            return open(_path(workdir, name), "a", encoding="utf-8")
+    return tempfile.NamedTemporaryFile("a", suffix=f".{name}", delete=False)
+
+
+def _is_bucket(workdir):
+    return "://" in os.fspath(workdir)
+
+
+def _path(workdir, name):
+    return epath.Path(workdir) / "hosts" / name
+
+
+def _write(path, text):
+    """Writes a file of which no reader sees a part, as objects of a bucket are."""
+    if _is_bucket(path):
+        path.write_text(text)
+    else:
+        files.write_whole(path, text)
 
 
 def read(workdir: str | os.PathLike) -> list[Heartbeat]:
@@ -172,7 +190,7 @@ def read(workdir: str | os.PathLike) -> list[Heartbeat]:
       workdir: the work directory.
     """
     found = []
-    place = folder.path(workdir, "0.json").parent
+    place = _path(workdir, "")
     for file in place.glob("*.json") if place.exists() else ():
         try:
             fields: dict[str, Any] = json.loads(file.read_text())

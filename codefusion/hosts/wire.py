@@ -13,6 +13,7 @@ from typing import Any
 SILENT_SECONDS = 6
 PROBE_SECONDS = 3
 PROBES = 4
+CLOSED = "its connection closed, so its process or machine ended"
 _LONGEST_LINE = 1 << 20
 
 

@@ -46,13 +46,19 @@ def end(each):
         peer.line.close()
 
 
+def forget(*rosters):
+    """Makes hosts of a test deaf to the ends of the others."""
+    for each in rosters:
+        each._lost.set()
+
+
 @pytest.fixture
 def three(port):
     """Returns three gathered hosts and the queues of what they are told."""
     rosters, news = gather([host(port, index) for index in range(3)])
     yield rosters, news
+    forget(*rosters)
     for each in rosters:
-        each._left = True
         end(each)
 
 
@@ -67,8 +73,8 @@ def test_two_runs_have_ids_apart(three):
     other = wire.free_port("127.0.0.1", 0)
     again, _ = gather([host(other, index, 2) for index in range(2)])
     assert again[0].run != three[0][0].run
+    forget(*again)
     for each in again:
-        each._left = True
         end(each)
 
 
@@ -116,6 +122,16 @@ def test_hosts_that_are_done_leave_together_and_nobody_is_missed(three):
         end(each)
     time.sleep(0.1)
     assert all(told.empty() for told in news)
+
+
+@pytest.mark.parametrize(("waiting", "gone"), [(0, 1), (1, 2), (2, 0)])
+def test_a_host_that_is_done_still_hears_of_another_that_ends(three, waiting, gone):
+    rosters, news = three
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        done = pool.submit(rosters[waiting].leave, 1.0)
+        end(rosters[gone])
+        assert news[waiting].get(timeout=10).startswith(f"host {gone} ")
+        assert isinstance(done.exception(timeout=10), roster.RosterError)
 
 
 def test_waiting_for_others_to_be_done_has_an_end(three):
@@ -182,7 +198,7 @@ def test_a_host_may_come_late_and_twice_before_all_are_there(port):
         (late,), _ = waiting.result(timeout=10)
         (server,), _ = first.result(timeout=10)
     assert late.run == server.run
-    late._left = server._left = True
+    forget(late, server)
     end(late)
 
 
@@ -200,7 +216,7 @@ def test_strangers_are_no_hosts(port, words):
         (server,), _ = first.result(timeout=10)
     assert late.run == server.run
     stranger.close()
-    late._left = server._left = True
+    forget(late, server)
     end(late)
 
 

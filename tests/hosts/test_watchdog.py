@@ -8,10 +8,8 @@ import sys
 import textwrap
 import time
 
-import pytest
-
 from codefusion import hosts
-from codefusion.hosts import cluster, folder, watchdog
+from codefusion.hosts import cluster, watchdog
 
 
 def member(index, run="r"):
@@ -112,35 +110,27 @@ def test_only_who_is_behind_is_named():
 
 def test_a_heartbeat_that_cannot_be_written_stops_nothing(tmp_path, caplog):
     (tmp_path / "hosts").write_text("in the way")
-    with hosts.Watchdog(tmp_path, seconds=0.02) as dog:
+    with hosts.Watchdog(tmp_path, minutes=1.0, seconds=0.02) as dog:
         dog.beat(1)
     assert "heartbeat is not written" in caplog.text
 
 
 def test_half_a_heartbeat_is_none(tmp_path):
     assert watchdog.read(tmp_path) == []
-    folder.write(tmp_path, "0.json", '{"index": 0,')
-    folder.write(tmp_path, "1.json", "[]")
+    (tmp_path / "hosts").mkdir()
+    (tmp_path / "hosts" / "0.json").write_text('{"index": 0,')
+    (tmp_path / "hosts" / "1.json").write_text("[]")
     assert watchdog.read(tmp_path) == []
 
 
-def test_hosts_see_what_host_0_writes(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder, "_SIGHT_SECONDS", 0.2)
-    hosts.check_shared(tmp_path / "one", None)
-    hosts.check_shared(tmp_path / "one", member(0))
-    hosts.check_shared(tmp_path / "one", member(1))
-    with pytest.raises(hosts.RosterError, match=r"Host 1 \(b\) does not see in .*two"):
-        hosts.check_shared(tmp_path / "two", member(1))
-    hosts.check_shared(tmp_path / "one", member(0, run="later"))
-    with pytest.raises(hosts.RosterError, match="folder that all hosts share"):
-        hosts.check_shared(tmp_path / "one", member(1))
-
-
-def test_a_bucket_has_the_same_files(tmp_path):
-    from etils import epath
-
-    # An address with a scheme, as a bucket has, on the local disk.
-    workdir = f"file://{tmp_path}"
-    assert folder.is_bucket(workdir) and not folder.is_bucket(tmp_path)
-    assert isinstance(folder.path("gs://name/run", "0.json"), epath.Path)
-    assert str(folder.path("gs://name/run", "0.json")) == "gs://name/run/hosts/0.json"
+def test_in_a_bucket_the_heartbeat_and_the_stacks_are_objects(tmp_path, monkeypatch):
+    # The address of a bucket, and a folder in its place: there is no network here.
+    real = watchdog._path
+    monkeypatch.setattr(watchdog, "_path", lambda w, name: real(tmp_path, name))
+    (tmp_path / "hosts").mkdir()
+    stream = io.StringIO()
+    with hosts.Watchdog("gs://name/run", minutes=0.2 / 60, stream=stream):
+        until(stream.getvalue)
+    (beat,) = watchdog.read(tmp_path)
+    assert beat.state == "ended"
+    assert "Thread" in (tmp_path / "hosts" / "0.stacks.txt").read_text()
