@@ -28,9 +28,9 @@ def state_of(step, *, rows=64):
     }
 
 
-def is_right(checkpoints, step):
+def is_right(checkpoints, step, *, rows=64):
     """Returns whether a step is restored to the bit."""
-    expected = state_of(step)
+    expected = state_of(step, rows=rows)
     found = checkpoints.restore(step, expected)
     return all(
         np.asarray(found_leaf).tobytes() == leaf.tobytes()

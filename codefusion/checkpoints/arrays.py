@@ -37,10 +37,12 @@ def begin_write(folder, leaves):
     import orbax.checkpoint as ocp
 
     logging.getLogger("absl").addFilter(_is_no_trace)  # once, however often
-    writer = ocp.AsyncCheckpointer(
-        ocp.PyTreeCheckpointHandler(),
-        async_options=ocp.options.AsyncOptions(timeout_secs=TIMEOUT_SECONDS),
+    options = ocp.options.AsyncOptions(
+        timeout_secs=TIMEOUT_SECONDS,
+        # Where making them fails, threads would wait for them until the time-out.
+        create_directories_asynchronously=False,
     )
+    writer = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler(), async_options=options)
     writer.save(folder, args=ocp.args.PyTreeSave(leaves))
     return writer
 
