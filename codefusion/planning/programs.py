@@ -7,6 +7,7 @@ in a process of their own.
 
 import dataclasses
 import functools
+import math
 import re
 import time
 
@@ -130,6 +131,17 @@ class Setting:
             return self._placed(jax.eval_shape(init))
 
     @functools.cached_property
+    def sampled_params(self):
+        """Shapes of the parameters to sample with: whole on every device if they fit.
+
+        Split ones would be gathered again at every denoising step.
+        """
+        place = sharding.replicated(self.mesh)
+        whole = jax.tree.map(lambda x: _shape(x, place), self.params)
+        fits = 2 * bytes_per_device(whole) <= self.topology.chip.hbm_bytes
+        return whole if fits else self.params
+
+    @functools.cached_property
     def state(self):
         """Shapes of the training state, placed; a `TrainState`."""
         optimizer = assemble.optimizer(self.config, self.stage)
@@ -184,13 +196,16 @@ def training_step(setting, batch_size):
 
 
 def sampler(setting, num_requests):
-    """Returns the `Compiled` sampler for a batch of requests; see `training_step`."""
+    """Returns the `Compiled` sampler for a batch of requests; see `training_step`.
+
+    Its parameters are whole on every device, where they take at most half of it.
+    """
     length = setting.config.data.source_length
     return _compile(
         setting,
         drawing.draw,
         sampling_plan(setting),
-        setting.params,
+        setting.sampled_params,
         setting.rows(num_requests, length),
         setting.rows(num_requests, length, jnp.bool_),
         setting.whole(jax.random.key, 0),
@@ -221,9 +236,7 @@ def bytes_per_device(tree):
     def held(x):
         if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
             return 0
-        return int(jnp.dtype(x.dtype).itemsize) * _product(
-            x.sharding.shard_shape(x.shape)
-        )
+        return x.dtype.itemsize * math.prod(x.sharding.shard_shape(x.shape))
 
     return sum(map(held, jax.tree.leaves(tree)))
 
@@ -264,10 +277,3 @@ def _needed(message):
 
 def _shape(x, place):
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
-
-
-def _product(sizes):
-    total = 1
-    for size in sizes:
-        total *= size
-    return total
