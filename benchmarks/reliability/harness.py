@@ -14,6 +14,7 @@ import time
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 
 from benchmarks.reliability.runs import ROOT, Settings
 from benchmarks.reliability.tiny import Tiny
@@ -22,6 +23,7 @@ from codefusion.checkpoints import Checkpoints
 from codefusion.training.records import read_rows
 
 PROGRAMS = {"tiny": Tiny, "toy": Toy}
+_COMPILED = "compiled"
 TIMEOUT = 600.0  # seconds that a start, a first compilation included, may take
 
 
@@ -52,7 +54,7 @@ class Process:
         self._log = workdir.with_suffix(".log")
         environment = os.environ | {
             "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
-            "JAX_COMPILATION_CACHE_DIR": str(workdir.parent / "compiled"),
+            "JAX_COMPILATION_CACHE_DIR": str(workdir.parent / _COMPILED),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
         self._process = program.start(
@@ -103,7 +105,7 @@ class Process:
 def losses(workdir):
     """Returns {step: the loss in hexadecimal} of the rows of a run's metrics."""
     rows = read_rows(pathlib.Path(workdir) / "metrics.jsonl")
-    return {row["step"]: row["loss"].hex() for row in rows if row.get("loss")}
+    return {r["step"]: r["loss"].hex() for r in rows if r.get("loss") is not None}
 
 
 def digests(tree):
@@ -120,27 +122,29 @@ def _digest(leaf):
 
 @dataclasses.dataclass
 class Reference:
-    """A run that nothing happened to, with a checkpoint of every step.
+    """A run that nothing happened to, with all its checkpoints.
 
     Attributes:
       program: one of `PROGRAMS`, made.
       settings: the `Settings` of the runs that are compared with it.
       workdir: its work directory.
+      every: steps between its checkpoints.
     """
 
     program: object
     settings: Settings
     workdir: pathlib.Path
+    every: int = 1
 
     def __post_init__(self):
-        settings = dataclasses.replace(
-            self.settings, every=1, keep=self.settings.steps + 1
-        )
+        keep = self.settings.steps + 1
+        settings = dataclasses.replace(self.settings, every=self.every, keep=keep)
         process = Process(self.program, self.workdir, settings)
         if process.wait(seconds=TIMEOUT + self.settings.steps) != 0:
             process.end()
             raise RuntimeError(f"the whole run failed: {process.printed()[-2000:]}")
         self.losses = losses(self.workdir)
+        self.steps = set(Checkpoints(self.workdir).steps())
         self._like = self.program.like(self.workdir)
         self.state = functools.cache(lambda step: self.saved(self.workdir, step))
 
@@ -179,6 +183,31 @@ def scratch():
     """Gives a folder, a pathlib.Path, that is removed in the end."""
     with tempfile.TemporaryDirectory(prefix="codefusion-") as name:
         yield pathlib.Path(name)
+
+
+@contextlib.contextmanager
+def compiled_once(root):
+    """Lets this process share what it compiles with the runs in a folder.
+
+    Args:
+      root: folder of the work directories, a pathlib.Path.
+    """
+    changes = dict(
+        jax_compilation_cache_dir=str(root / _COMPILED),
+        jax_persistent_cache_min_compile_time_secs=0.0,
+    )
+    before = {name: jax.config.values[name] for name in changes}
+    _configure(changes)
+    try:
+        yield
+    finally:
+        _configure(before)
+
+
+def _configure(settings):
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()  # jax looks at the settings once, until told
 
 
 def missed(held):

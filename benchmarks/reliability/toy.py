@@ -65,7 +65,7 @@ class Toy:
         """
         return loop.train(
             watched(self.stages(settings), read),
-            _toy_params(),
+            _toy_params,
             workdir=workdir,
             seed=0,
             checkpoints=Checkpoints(
@@ -103,8 +103,8 @@ class _ToyBatches:
     """Rows that are a pure function of (stage, index)."""
 
     def __init__(self, stage, pause):
-        self.content_hash, self._pause = f"toy {stage}", pause
-        self._seed = len(stage)
+        self.content_hash, self.batch_size, self.rows = f"toy {stage}", 8, None
+        self._seed, self._pause = len(stage), pause
 
     def __getitem__(self, index):
         inputs = np.random.default_rng((self._seed, index)).normal(size=(8, 4))
