@@ -1,4 +1,5 @@
 import collections
+import json
 import os
 import pathlib
 import shutil
@@ -212,46 +213,56 @@ def test_within_another_cache_there_is_but_the_outer_one(tmp_path, set_cache):
     assert not (tmp_path / "inner").exists()
 
 
-# Trains in a process of its own, and counts what all of it compiles.
+# Trains in a process of its own; tells of each program whether it was read.
 COUNTED = """
-import collections, sys
+import json, sys
+import jax
 from codefusion import main
 from codefusion.training import compile_events as events
 
-count = collections.Counter()
-with events.listening(
-    begin=lambda phase: None,
-    end=lambda phase: count.update([phase]),
-    event=lambda name: count.update([name]),
-):
-    words = ["train", "--config=configs/tiny.py", f"--workdir={sys.argv[1]}"]
-    code = main.main(["codefusion", *words])
-print(count[events.COMPILE], count[events.CACHE_HIT])
+programs, hits = [], []
+
+def on_duration(name, seconds, fun_name=None, **details):
+    if name == events.COMPILE:
+        programs.append([fun_name, bool(hits)])
+        hits.clear()
+
+def on_event(name, **details):
+    if name == events.CACHE_HIT:
+        hits.append(name)
+
+jax.monitoring.register_event_duration_secs_listener(on_duration)
+jax.monitoring.register_event_listener(on_event)
+words = ["train", "--config=configs/tiny.py", f"--workdir={sys.argv[1]}"]
+code = main.main(["codefusion", *words])
+print(json.dumps(programs))
 sys.exit(code)
 """
 
 
 def train(workdir):
-    """Returns how many programs the command needed, and how many of them it read."""
+    """Returns (name, whether it was read from the cache) of the command's programs."""
     ended = subprocess.run(
         [sys.executable, "-c", COUNTED, str(workdir)],
         cwd=ROOT,
         env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=900,
     )
     assert ended.returncode == 0, ended.stderr[-2000:]
-    needed, cached = ended.stdout.split()[-2:]
-    return int(needed), int(cached)
+    return json.loads(ended.stdout.splitlines()[-1])
 
 
 @pytest.mark.slow
 def test_the_second_start_of_the_tiny_config_compiles_nothing(tmp_path):
-    needed, cached = train(tmp_path)
-    assert needed > 10 and needed > cached
+    programs = train(tmp_path)
+    assert not any(cached for _, cached in programs)
+    # Once for each stage: the state of the first step is of the type of all others.
+    assert [name for name, _ in programs].count("jit(train_step)") == 2
     # As if it had died after step 30 of 40: the second start trains ten steps.
     shutil.rmtree(tmp_path / "checkpoints" / "40")
-    needed, cached = train(tmp_path)
-    assert needed == cached > 0
+    programs = train(tmp_path)
+    assert "jit(train_step)" in {name for name, _ in programs}
+    assert [name for name, cached in programs if not cached] == []
     assert (tmp_path / "checkpoints" / "40").is_dir()
