@@ -20,6 +20,7 @@ _CALLED = re.compile(
     r"\b(?:calls|to_apply|body|condition|true_computation|false_computation)=%([\w.-]+)"
 )
 _BRANCHES = re.compile(r"\bbranch_computations=\{([^}]*)\}")
+_SAME = ("copy", "bitcast")
 # Whose computations are made of operations of their own.
 BODIES = ("while", "conditional", "call")
 _LOOP = re.compile(r"condition=%([\w.-]+), body=%([\w.-]+)")
@@ -166,7 +167,7 @@ def _run(computations, name, times, runs, unknown):
     runs[name] = runs.get(name, 0.0) + times
     for instruction in computations[name].values():
         if loop := _LOOP.search(instruction.attributes):
-            trips = _trips(computations, computations[name], instruction, loop.group(1))
+            trips = _trips(computations, computations[name], instruction)
             unknown += [] if trips is not None else [instruction.name]
             _run(computations, loop.group(2), times * (trips or 1), runs, unknown)
         elif instruction.operation in BODIES:
@@ -174,40 +175,60 @@ def _run(computations, name, times, runs, unknown):
                 _run(computations, called, times, runs, unknown)
 
 
-def _trips(computations, caller, loop, condition):
+def _trips(computations, caller, loop):
     """Returns how often a loop runs; None where that does not show.
 
-    GPUs and CPUs note it. A TPU's program has only the comparison of a counter, which
-    starts at a constant and grows by one, with a constant.
+    GPUs and CPUs note it. A TPU's program has a counter, which starts at a constant,
+    grows by another in the body and is compared with a third.
     """
     if noted := _TRIPS.search(loop.attributes):
         return int(noted.group(1))
-    compared = [x for x in computations[condition].values() if x.operation == "compare"]
-    if len(compared) != 1 or "direction=LT" not in compared[0].attributes:
+    condition, body = (computations[x] for x in _LOOP.search(loop.attributes).groups())
+    first = caller.get(loop.operands[0])
+    compared = [x for x in condition.values() if x.operation == "compare"]
+    if len(compared) != 1 or first is None or first.operation != "tuple":
         return None
-    counter, bound = (
-        computations[condition].get(name) for name in compared[0].operands
-    )
-    end = _constant(bound)
-    place = re.search(r"index=(\d+)", counter.attributes) if counter else None
-    if end is None or place is None:
+    counter, bound = (condition.get(name) for name in compared[0].operands)
+    place = _place(counter)
+    if "direction=LT" not in compared[0].attributes or place is None:
         return None
-    carried = caller.get(loop.operands[0])
-    start = _first_value(caller, carried, int(place.group(1)))
-    return None if start is None else end - start
-
-
-def _first_value(caller, carried, place):
-    """Returns the constant that a loop's tuple starts with at a place, or None."""
-    if carried is None or carried.operation != "tuple":
+    end = _constant(condition, bound)
+    start = _constant(caller, caller.get(first.operands[place]))
+    step = _step(caller, first, body, place)
+    if None in (start, end, step) or step < 1:
         return None
-    found = caller.get(carried.operands[place])
-    while found is not None and found.operation in ("copy", "bitcast"):
-        found = caller.get(found.operands[0])
-    return _constant(found)
+    return -(-(end - start) // step)
 
 
-def _constant(instruction):
+def _step(caller, first, body, place):
+    """Returns what the body of a loop adds to a place of its tuple, or None."""
+    root = next(x for x in body.values() if x.is_root)
+    grown = body.get(root.operands[place]) if root.operation == "tuple" else None
+    while grown is not None and grown.operation in _SAME:
+        grown = body.get(grown.operands[0])
+    if grown is None or grown.operation != "add":
+        return None
+    for name in grown.operands:
+        added = body.get(name)
+        if (found := _constant(body, added)) is not None:
+            return found
+        carried = _place(added)
+        if carried not in (None, place):  # a constant that the loop hands on
+            return _constant(caller, caller.get(first.operands[carried]))
+    return None
+
+
+def _place(instruction):
+    """Returns which element of a tuple an instruction takes, or None."""
+    if instruction is None or instruction.operation != "get-tuple-element":
+        return None
+    return int(re.search(r"index=(\d+)", instruction.attributes).group(1))
+
+
+def _constant(computation, instruction):
+    """Returns the integer that an instruction gives, or None."""
+    while instruction is not None and instruction.operation in _SAME:
+        instruction = computation.get(instruction.operands[0])
     if instruction is None or instruction.operation != "constant":
         return None
     value = re.match(r"-?\d+\b", instruction.attributes)

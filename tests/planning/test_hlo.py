@@ -26,6 +26,51 @@ def test_a_loop_that_begins_later_has_fewer_trips():
     assert (loops(program), program.unknown_loops) == ([5, 6], 0)
 
 
+LOOP = """HloModule m
+
+%body (p: (s32[], f32[8], s32[])) -> (s32[], f32[8], s32[]) {{
+  %p = (s32[], f32[8]{{0}}, s32[]) parameter(0)
+  %i = s32[] get-tuple-element(%p), index=0
+  %x = f32[8]{{0}} get-tuple-element(%p), index=1
+  %two = s32[] get-tuple-element(%p), index=2
+  %three = s32[] constant(3)
+  %next = s32[] add(%i, %{step})
+  ROOT %out = (s32[], f32[8]{{0}}, s32[]) tuple(%next, %x, %two)
+}}
+
+%condition (q: (s32[], f32[8], s32[])) -> pred[] {{
+  %q = (s32[], f32[8]{{0}}, s32[]) parameter(0)
+  %j = s32[] get-tuple-element(%q), index=0
+  %end = s32[] constant(10)
+  ROOT %less = pred[] compare(%j, %end), direction=LT
+}}
+
+ENTRY %main (y: f32[8]) -> f32[8] {{
+  %y = f32[8]{{0}} parameter(0)
+  %begin = s32[] constant({start})
+  %b = s32[] constant(2)
+  %copied = s32[] copy(%begin)
+  %first = (s32[], f32[8]{{0}}, s32[]) tuple(%copied, %y, %b)
+  %loop = (s32[], f32[8]{{0}}, s32[]) while(%first), condition=%condition, body=%body
+  ROOT %result = f32[8]{{0}} get-tuple-element(%loop), index=1
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "step", "trips"),
+    [(0, "two", 5), (0, "three", 4), (1, "three", 3), (4, "two", 3)],
+)
+def test_a_counter_may_begin_and_grow_by_any_constant(start, step, trips):
+    program = hlo.parse(LOOP.format(start=start, step=step))
+    assert (loops(program), program.unknown_loops) == ([trips], 0)
+
+
+def test_a_counter_that_grows_otherwise_is_no_number_of_trips():
+    program = hlo.parse(LOOP.format(start=0, step="i"))
+    assert (loops(program), program.unknown_loops) == ([1], 1)
+
+
 def test_a_gpus_loop_notes_its_trips():
     program = hlo.parse((STORED / "gpu.txt").read_text())
     assert (loops(program), program.unknown_loops) == ([6, 6], 0)
