@@ -14,6 +14,7 @@ is tried, and the last line says so.
 """
 
 import argparse
+import concurrent.futures as workers
 import contextlib
 import os
 import pathlib
@@ -151,14 +152,15 @@ def trial(folder, fault, rng):
         return "the save after it was restored with wrong numbers"
     if (left := trials.names_in(folder)) != [str(OLD), str(NEW)]:
         return f"{left} lie there in the end"
-    waiting = [
-        t.name for t in threading.enumerate() if t is not threading.main_thread()
-    ]
+    waiting = [name for name in map(still_running, threading.enumerate()) if name]
     return f"threads {waiting} keep the process from its end" if waiting else None
 
 
 def still_running(thread):
-    """Returns the name of a thread that does not end soon, else None."""
+    """Returns the name of a thread that would keep the process from its end."""
+    # Workers of a pool end with the process, however idle.
+    if thread is threading.main_thread() or thread in workers.thread._threads_queues:
+        return None
     thread.join(timeout=10)
     return thread.name if thread.is_alive() else None
 

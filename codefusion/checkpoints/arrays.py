@@ -4,6 +4,7 @@ A save copies nothing on a CPU: the arrays that it lends are views, and JAX give
 donated buffer of which there is a view not to the next step but back.
 """
 
+import contextlib
 import logging
 from typing import Any
 
@@ -36,14 +37,18 @@ def begin_write(folder, leaves):
     """
     import orbax.checkpoint as ocp
 
-    logging.getLogger("absl").addFilter(_is_no_trace)  # once, however often
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).addFilter(_is_no_trace)  # once, however often
     options = ocp.options.AsyncOptions(
         timeout_secs=TIMEOUT_SECONDS,
         # Where making them fails, threads would wait for them until the time-out.
         create_directories_asynchronously=False,
     )
     writer = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler(), async_options=options)
-    writer.save(folder, args=ocp.args.PyTreeSave(leaves))
+    with contextlib.ExitStack() as on_failure:
+        on_failure.callback(writer.close)
+        writer.save(folder, args=ocp.args.PyTreeSave(leaves))
+        on_failure.pop_all()
     return writer
 
 
@@ -92,5 +97,5 @@ def check_leaves(folder, like):
 
 
 def _is_no_trace(record) -> bool:
-    """Drops the traces that orbax logs of errors that it also raises."""
-    return not (record.exc_info and "orbax" in record.pathname)
+    """Drops the traces that orbax leaves in logs of errors that it also raises."""
+    return not (record.exc_info and "orbax" in record.pathname + record.getMessage())
