@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from codefusion import config as configs
-from codefusion import diffusion, models, ranking
+from codefusion import diffusion, models, ranking, sharding
 from codefusion.data import datasets, pipeline, syntax
 from codefusion.data import tokenizer as tokenizers
 from codefusion.training import loop, objectives, optimizers
@@ -73,6 +73,8 @@ def check(config):
     for key in ("pretraining.corpora", "pretraining.mixture", "training.mixture"):
         _check_names(checked, key)
     _check_optimizers(checked)
+    _check_microbatches(checked)
+    sharding.MeshShape(**checked.sharding)
     _check_shares(checked)
     _check_conditioning(checked)
     _check_resident(checked)
@@ -102,6 +104,16 @@ def _check_optimizers(config):
             configs.build(optimizers.OPTIMIZERS, config[stage].optimizer)
         except ValueError as error:
             raise ValueError(f"{stage}.{error}") from error
+
+
+def _check_microbatches(config):
+    for stage in ("pretraining", "training"):
+        rows, parts = config[stage].batch_size, config[stage].microbatches
+        if rows % parts:
+            raise ValueError(
+                f"{stage}.microbatches is {parts}; expected a divisor of "
+                f"{stage}.batch_size, {rows}."
+            )
 
 
 def _check_conditioning(config):
@@ -213,6 +225,11 @@ def parts(config, vocab_size):
     )
 
 
+def mesh(config, devices=None):
+    """Returns the `Mesh` of a config over devices; None for those of JAX."""
+    return sharding.make_mesh(sharding.MeshShape(**config.sharding), devices)
+
+
 def init_params(config, model):
     """Returns freshly drawn parameters, a tree of float32 arrays."""
     source = jnp.zeros((1, config.data.source_length), jnp.int32)
@@ -242,47 +259,77 @@ def _training_texts(config):
         yield from dict.fromkeys(e.code for e in corpus.examples("train"))
 
 
-def stages(config, tokenizer, built):
+def stages(config, tokenizer, built, mesh=None):
     """Returns the training stages in order: pre-training if asked for, fine-tuning.
 
     Args:
       config: a checked config.
       tokenizer: the tokenizer of the run.
       built: its `Parts`.
+      mesh: the `Mesh` whose devices share the batches; None where there is one.
     """
     found = []
     if config.pretraining.num_steps:
         found.append(_stage(config, "pretraining", _pretraining_rows, tokenizer, built))
     found.append(_stage(config, "training", _training_rows, tokenizer, built))
-    return found
+    if mesh is None:
+        return found
+    return [_shared(stage, mesh) for stage in found]
+
+
+def _shared(stage, mesh):
+    """Returns a stage that reads the rows of this process alone."""
+    batches = stage.batches
+    try:
+        sharding.batch_sharding(mesh, batches.batch_size // stage.microbatches)
+        rows = sharding.local_rows(mesh, batches.batch_size)
+    except ValueError as error:
+        parts = (
+            f" in {stage.microbatches} microbatches" if stage.microbatches > 1 else ""
+        )
+        raise ValueError(f"{stage.name}{parts}: {error}") from error
+    return dataclasses.replace(stage, batches=dataclasses.replace(batches, rows=rows))
+
+
+def objective(config, name, built):
+    """Returns the loss of a stage, `(params, batch, key) -> (loss, parts)`.
+
+    Args:
+      config: a checked config.
+      name: "pretraining" or "training".
+      built: its `Parts`.
+    """
+    return objectives.Objective(
+        model=built.model,
+        process=built.process,
+        times=built.times,
+        loss=built.loss,
+        context_dropout=config.training.context_dropout,
+        self_conditioning=config.training.self_conditioning,
+        has_code_rows=name == "pretraining" and bool(config[name].corpora),
+    )
+
+
+def optimizer(config, name):
+    """Returns the `Optimizer` of a stage, "pretraining" or "training"."""
+    section = config[name]
+    chosen = configs.build(optimizers.OPTIMIZERS, section.optimizer)
+    return chosen.build(section.num_steps)
 
 
 def _stage(config, name, rows, tokenizer, built):
     section = config[name]
     names, sources, weights = zip(*rows(config, tokenizer), strict=True)
-    optimizer = configs.build(optimizers.OPTIMIZERS, section.optimizer)
     return loop.Stage(
         name=name,
-        loss_fn=objectives.Objective(
-            model=built.model,
-            process=built.process,
-            times=built.times,
-            loss=built.loss,
-            context_dropout=config.training.context_dropout,
-            self_conditioning=config.training.self_conditioning,
-            has_code_rows=name == "pretraining" and bool(section.corpora),
-        ),
-        optimizer=optimizer.build(section.num_steps),
+        loss_fn=objective(config, name, built),
+        optimizer=optimizer(config, name),
         batches=pipeline.mix(
-            sources,
-            weights,
-            seed=config.seed,
-            batch_size=section.batch_size,
-            shard_index=jax.process_index(),
-            shard_count=jax.process_count(),
+            sources, weights, seed=config.seed, batch_size=section.batch_size
         ),
         num_steps=section.num_steps,
         ema_decay=section.ema_decay,
+        microbatches=section.microbatches,
         left_out={
             data_set: source.num_dropped
             for data_set, source in zip(names, sources, strict=True)

@@ -55,9 +55,11 @@ _DEFAULTS = dict(
         alignment_rounds=2,
         scan_layers=False,
         remat=False,
+        remat_policy="nothing",  # what a layer under remat keeps; or "dots"
         dtype="float32",
         attention="default",  # what computes it: the best on the platform
     ),
+    sharding=dict(data=-1, fsdp=1, tensor=1),  # -1: the devices that are left
     diffusion=dict(
         embedding_scale=0.25,
         schedule=dict(name="sqrt"),
@@ -68,6 +70,7 @@ _DEFAULTS = dict(
         encoder="",  # a T5 checkpoint's safetensors folder, to start the encoder from
         num_steps=0,
         batch_size=32,
+        microbatches=1,
         corpora=(),
         mixture=(),
         cpd_weight=0.5,
@@ -78,6 +81,7 @@ _DEFAULTS = dict(
     training=dict(
         num_steps=1000,
         batch_size=32,
+        microbatches=1,  # parts of a batch, one after the other, for less memory
         optimizer=_OPTIMIZER,
         ema_decay=0.999,
         mixture=(),
@@ -88,6 +92,9 @@ _DEFAULTS = dict(
         log_every=20,
         eval_every=0,
         max_to_keep=2,
+        on_non_finite="stop",  # or "skip" the batch
+        watchdog_minutes=30.0,  # without a step, until every thread's stack is written
+        compile_budget=120.0,  # seconds; a run that needs more says so
     ),
     sampler=dict(name="ddim", num_steps=20, spacing="time", eta=0.0),
     inference=dict(

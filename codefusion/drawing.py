@@ -10,7 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from codefusion import decoding, diffusion, models
+from codefusion import decoding, diffusion, models, sharding
 from pallas_kernels import resident_denoiser
 
 # What is folded into the key of a draw, so that nothing is drawn from one key twice:
@@ -65,7 +65,12 @@ def draw(plan, params, source, mask, key, numbers):
     token_keys = jax.vmap(lambda k: jax.random.fold_in(k, _TOKEN_STREAM))(keys)
     draws = decoding.draw(log_probs, token_keys, plan.token_temperature)
     shape = (len(source), num_draws)
-    return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), draws)
+
+    def whole(leaf):
+        leaf = leaf.reshape(*shape, *leaf.shape[1:])
+        return sharding.constrain(leaf, *[None] * leaf.ndim)
+
+    return jax.tree.map(whole, draws)
 
 
 @functools.partial(jax.jit, static_argnums=0)

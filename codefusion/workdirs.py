@@ -1,4 +1,4 @@
-"""Reads a trained work directory back: config, tokenizer, averaged parameters."""
+"""Reads a trained work directory, or an export of one: config, tokenizer, weights."""
 
 import json
 import os
@@ -9,13 +9,14 @@ import jax
 from codefusion import assemble, checkpoints
 from codefusion import config as configs
 from codefusion.data.tokenizer import Tokenizer
+from codefusion.models import exported
 
 
 def read(workdir, step=None):
     """Returns what a checkpoint of a work directory was trained to.
 
     Args:
-      workdir: a folder that training wrote.
+      workdir: a folder that training wrote, or one that `codefusion export` wrote.
       step: of the checkpoint, int; None takes the newest that is intact.
 
     Returns:
@@ -28,11 +29,13 @@ def read(workdir, step=None):
     folder = pathlib.Path(workdir)
     config = _checked(folder / "config.json")
     tokenizer = Tokenizer.load(folder / "tokenizer.model")
-    saved = checkpoints.Checkpoints(folder)
-    step = _choose_step(saved, step, folder)
-    _check_tokenizer(saved.extra(step), tokenizer, folder)
     model = assemble.parts(config, tokenizer.vocab_size).model
     like = jax.eval_shape(lambda: assemble.init_params(config, model))
+    saved = checkpoints.Checkpoints(folder)
+    if not saved.steps() and (folder / exported.FILE).is_file():
+        return config, tokenizer, *_exported(folder, like, tokenizer, step)
+    step = _choose_step(saved, step, folder)
+    _check_tokenizer(saved.extra(step), tokenizer, folder)
     params = saved.restore(step, {"ema_params": like})["ema_params"]
     return config, tokenizer, params, step
 
@@ -69,7 +72,16 @@ def _checked(path):
     settings = [
         (name, key) for name in ("inference", "evaluation") for key in base[name]
     ]
-    for name, key in [*settings, ("model", "attention")]:
+    model = [("model", key) for key in ("attention", "remat_policy")]
+    training = [
+        (stage, key)
+        for stage in ("pretraining", "training")
+        for key in base[stage]
+        if key != "optimizer"
+    ]
+    if "sharding" not in config:
+        config.sharding = base.sharding
+    for name, key in [*settings, *model, *training]:
         if name in config and key not in config[name]:
             config[name][key] = base[name][key]
     try:
@@ -79,6 +91,15 @@ def _checked(path):
             f"{path} is no config of this version: {error} Use the version that "
             "trained it, or set another --workdir."
         ) from error
+
+
+def _exported(folder, like, tokenizer, step):
+    """Returns (parameters, step) of an export, which is of one step alone."""
+    hash_ = tokenizer.content_hash
+    params, found = exported.read(folder, like, tokenizer_hash=hash_)
+    if step not in (None, found):
+        raise ValueError(f"{folder} is an export of step {found}, not of step {step}.")
+    return params, found
 
 
 def _choose_step(saved, step, folder):

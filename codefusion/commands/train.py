@@ -1,12 +1,22 @@
 """`codefusion train`: tokenizer, pre-training, fine-tuning; run again, it resumes."""
 
+import functools
+import hashlib
 import os
 import pathlib
 import sys
 
 import jax
 
-from codefusion import assemble, checkpoints, files, inference, models, workdirs
+from codefusion import (
+    assemble,
+    checkpoints,
+    files,
+    hosts,
+    inference,
+    models,
+    workdirs,
+)
 from codefusion import config as configs
 from codefusion.commands import options
 from codefusion.data.tokenizer import Tokenizer
@@ -19,6 +29,7 @@ _VALIDATION_ROWS = 100  # enough to see a trend; scores come from `evaluate`
 def define(flag_values):
     """Adds the command's flags."""
     options.define_data_dir(flag_values)
+    options.define_hosts(flag_values)
 
 
 def run(call):
@@ -30,17 +41,31 @@ def run(call):
     chosen = configs.validate(call.config)
     options.set_data_dir(chosen, call.flags)
     workdir = call.flags.workdir
-    state = train(assemble.check(chosen), workdir)
-    print(f"Trained {int(state.step)} steps in {workdir}.", file=sys.stderr)
+    config = assemble.check(chosen)
+    with joined_hosts(call.flags, config) as roster:
+        state = train(config, workdir, roster)
+        step = int(state.step)
+    print(f"Trained {step} steps in {workdir}.", file=sys.stderr)
 
 
-def train(config, workdir):
+def joined_hosts(flags, config):
+    """Returns the context in which this process is one of the hosts of the run."""
+    settings = configs.to_json(portable(config))
+    return hosts.join(
+        options.cluster(flags),
+        facts={"config": hashlib.sha256(settings.encode()).hexdigest()[:12]},
+        timeout=flags.host_timeout,
+    )
+
+
+def train(config, workdir, roster=None):
     """Returns the last TrainState of a config, trained or resumed in a folder.
 
     Args:
       config: a checked config.
       workdir: gets config.json, config_diff.txt, tokenizer.model, metrics and
         checkpoints.
+      roster: the `hosts.Roster` of several processes, which share the folder.
     """
     section = config.training
     saver = checkpoints.Checkpoints(
@@ -50,44 +75,41 @@ def train(config, workdir):
         every_minutes=section.checkpoint_minutes,
     )
     saver.prepare()
-    check_machine()
+    mesh = assemble.mesh(config)
     check_evaluation(config)
     resuming_run = bool(saver.steps())
     tokenizer = prepare(config, workdir, resuming_run=resuming_run)
     parts = assemble.parts(config, tokenizer.vocab_size)
-    params = assemble.init_params(config, parts.model)
-    if not resuming_run:
-        params = with_encoder(params, config.pretraining.encoder)
     evaluators = [evaluator(config, tokenizer, parts)] if section.eval_every else []
     return loop.train(
-        assemble.stages(config, tokenizer, parts),
-        params,
+        assemble.stages(config, tokenizer, parts, mesh),
+        functools.partial(assemble.init_params, config, parts.model),
         workdir=workdir,
         seed=config.seed,
         checkpoints=saver,
         config=portable(config).to_dict(),
         tokenizer_hash=tokenizer.content_hash,
+        files={
+            "config.json": configs.to_json(portable(config)).encode(),
+            "tokenizer.model": tokenizer.model,
+        },
         evaluators=evaluators,
         eval_every=section.eval_every,
         log_every=section.log_every,
+        on_non_finite=section.on_non_finite,
+        watchdog_minutes=section.watchdog_minutes,
+        compile_budget=section.compile_budget,
+        mesh=mesh,
+        roster=roster,
+        load=encoder_loader(config.pretraining.encoder),
     )
 
 
-def check_machine():
-    """Raises ValueError for several processes, and tells devices that stay idle."""
-    if jax.process_count() > 1:
-        raise ValueError(
-            f"there are {jax.process_count()} processes; expected one, as training "
-            "over several is not there yet."
-        )
-    if jax.local_device_count() > 1:
-        print(f"1 of {jax.local_device_count()} devices is used.", file=sys.stderr)
-
-
-def with_encoder(params, path):
-    """Returns parameters with the encoder layers of a T5 checkpoint; "" for none."""
+def encoder_loader(path):
+    """Returns `params -> params` with the encoder of a T5 checkpoint; None for ""."""
     # Not its embedding, whose rows are of other pieces than our tokenizer's.
-    return models.load_encoder(path, params, embedding=False) if path else params
+    load = functools.partial(models.load_encoder, embedding=False)
+    return functools.partial(load, path) if path else None
 
 
 def check_evaluation(config):
@@ -103,7 +125,7 @@ def check_evaluation(config):
 
 
 def prepare(config, workdir, *, resuming_run):
-    """Returns the run's tokenizer; writes it and the config where the run is new.
+    """Returns the run's tokenizer; host 0 writes it and the config.
 
     Args:
       config: a checked config.
@@ -116,6 +138,9 @@ def prepare(config, workdir, *, resuming_run):
         tokenizer = Tokenizer.load(folder / "tokenizer.model")
     else:
         tokenizer = assemble.train_tokenizer(config)
+    if jax.process_index() > 0:
+        return tokenizer
+    if not resuming_run:
         tokenizer.save(folder / "tokenizer.model")
     changes = configs.diff_text(configs.base(), config)
     files.write_whole(folder / "config.json", configs.to_json(config))

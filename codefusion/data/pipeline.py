@@ -219,7 +219,7 @@ def _masked(groups, draws, rate):
     return ((draw < rate) | (draw == lowest)) & (groups != NO_SPAN)
 
 
-def mix(datasets, weights, *, seed, batch_size, shard_index=0, shard_count=1):
+def mix(datasets, weights, *, seed, batch_size, rows=None):
     """Returns endless Batches drawn from datasets in proportion to weights.
 
     Args:
@@ -227,16 +227,14 @@ def mix(datasets, weights, *, seed, batch_size, shard_index=0, shard_count=1):
       weights: a share for each, above 0.
       seed: seed of the order, of the tasks and of the masks.
       batch_size: rows of the whole batch, over all shards.
-      shard_index: which part of each batch this process reads.
-      shard_count: how many processes share a batch.
+      rows: which rows of each batch this process reads, sorted int[K]; None for all.
     """
     return Batches(
         tuple(datasets),
         tuple(float(weight) for weight in weights),
         seed=seed,
         batch_size=batch_size,
-        shard_index=shard_index,
-        shard_count=shard_count,
+        rows=None if rows is None else np.asarray(rows),
     )
 
 
@@ -248,21 +246,20 @@ class Batches:
     weights: tuple
     seed: int
     batch_size: int
-    shard_index: int = 0
-    shard_count: int = 1
+    rows: np.ndarray | None = None
 
     def __post_init__(self):
         _check_mixture(self.datasets, self.weights)
-        if self.batch_size < 1 or self.batch_size % self.shard_count:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size is {self.batch_size}; expected 1 or more.")
+        if self.rows is not None and not np.isin(self.rows, self._all_rows()).all():
             raise ValueError(
-                f"batch_size is {self.batch_size}; expected a positive multiple of the "
-                f"{self.shard_count} processes that share the batch."
+                f"rows are {self.rows}; expected some of the {self.batch_size} rows of "
+                "a batch."
             )
-        if not 0 <= self.shard_index < self.shard_count:
-            raise ValueError(
-                f"shard_index is {self.shard_index}; expected 0 to "
-                f"{self.shard_count - 1}."
-            )
+
+    def _all_rows(self):
+        return np.arange(self.batch_size)
 
     @functools.cached_property
     def content_hash(self):
@@ -271,7 +268,7 @@ class Batches:
         return _hash("batches", hashes, self.weights, self.batch_size)
 
     def __getitem__(self, step):
-        """Returns this shard's part of the Batch of a step, in numpy."""
+        """Returns the Batch of a step, or this process's rows of it, in numpy."""
         if step < 0:
             raise ValueError(f"step is {step}; expected 0 or more.")
         return self._batches[step]
@@ -317,8 +314,7 @@ class Batches:
         return self._row_numbers.seed(seed).random_map(self._assemble)
 
     def _shard(self, values):
-        size = self.batch_size // self.shard_count
-        return values[self.shard_index * size : (self.shard_index + 1) * size]
+        return values if self.rows is None else values[self.rows]
 
     def _locate(self, numbers):
         which = np.searchsorted(self._firsts, numbers, side="right") - 1

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from codefusion import sharding
 from codefusion.models import decoder, denoiser, encoder, layers
 
 
@@ -58,8 +59,7 @@ class CodeFusion(nn.Module):
       attention: the implementation of `pallas_kernels.attention`; None for the best.
       scan_layers: of denoiser and decoder, see `layers.Stack`; the encoder keeps the
         names that `pretrained` loads.
-      remat: recompute the activations of every layer, of the encoder too, in the
-        backward pass.
+      remat, remat_policy: of every layer, of the encoder too; see `layers.Stack`.
     """
 
     vocab_size: int
@@ -83,6 +83,7 @@ class CodeFusion(nn.Module):
     attention: str | None = None
     scan_layers: bool = False
     remat: bool = False
+    remat_policy: str = "nothing"
 
     def setup(self):
         heads = dict(num_heads=self.num_heads, head_width=self.head_width)
@@ -91,12 +92,13 @@ class CodeFusion(nn.Module):
             mlp_width=self.mlp_width,
             dropout=self.dropout,
             attention=self.attention,
+            remat=self.remat,
+            remat_policy=self.remat_policy,
         )
         stack = dict(
             **common,
             alignment_rounds=self.alignment_rounds,
             scan_layers=self.scan_layers,
-            remat=self.remat,
         )
         self.embedding = self.param(
             "embedding",
@@ -134,7 +136,6 @@ class CodeFusion(nn.Module):
             num_layers=self.encoder_layers,
             **common,
             dtype=self.dtype,
-            remat=self.remat,
         )
         if self.share_embedding:
             self.from_embedding = layers.Dense(self.width, dtype=self.dtype)
@@ -170,7 +171,8 @@ class CodeFusion(nn.Module):
           target: int32[B, L].
         """
         chex.assert_rank(target, 2)
-        return layers.rms_normalize(jnp.take(self.embedding, target, axis=0))
+        x0 = layers.rms_normalize(jnp.take(self.embedding, target, axis=0))
+        return sharding.constrain(x0, "batch", "length", "width")
 
     def embedding_table(self):
         """Returns all token embeddings at unit RMS, float32[V, E]."""

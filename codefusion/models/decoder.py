@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from codefusion import sharding
 from codefusion.models import denoiser, layers
 from pallas_kernels.attention import xla
 
@@ -55,6 +56,7 @@ class TokenHead(nn.Module):
         del context, copyable, source
         dense = functools.partial(layers.LogitDense, dtype=self.dtype)
         logits = dense(self.vocab_size, name="vocabulary")(hidden)
+        logits = sharding.constrain(logits, "batch", "length", "vocab")
         return jax.nn.log_softmax(logits, axis=-1)
 
 
@@ -83,6 +85,7 @@ class CopyHead(nn.Module):
         width = hidden.shape[-1]
         dense = functools.partial(layers.LogitDense, dtype=self.dtype)
         logits = dense(self.vocab_size, name="vocabulary")(hidden)
+        logits = sharding.constrain(logits, "batch", "length", "vocab")
         gate = dense(1, name="gate")(hidden)
         query = layers.Dense(width, dtype=self.dtype, name="query")(hidden)
         key = layers.Dense(width, dtype=self.dtype, name="key")(context)

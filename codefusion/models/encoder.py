@@ -8,8 +8,8 @@ encoder weights of CodeT5-small can be loaded (`pretrained.py`).
 import flax.linen as nn
 import jax.numpy as jnp
 
+from codefusion import sharding
 from codefusion.models import layers
-from pallas_kernels.attention import attention
 
 
 def position_buckets(length, *, num_buckets=32, max_distance=128):
@@ -63,7 +63,7 @@ class EncoderLayer(nn.Module):
         query = project("query", inner, y, (width * self.head_width) ** -0.5)
         key = project("key", inner, y, width**-0.5)
         value = project("value", inner, y, width**-0.5)
-        y = attention(
+        y = layers.attention(
             query.reshape(shape),
             key.reshape(shape),
             value.reshape(shape),
@@ -74,8 +74,10 @@ class EncoderLayer(nn.Module):
         ).reshape(*x.shape[:2], inner)
         x = x + drop(project("out", width, y, inner**-0.5))
         y = layers.RMSNorm(self.dtype, name="feed_forward_norm")(x)
-        y = drop(nn.relu(project("in", self.mlp_width, y, width**-0.5)))
-        return x + drop(project("mlp_out", width, y, self.mlp_width**-0.5))
+        y = project("in", self.mlp_width, y, width**-0.5)
+        y = drop(nn.relu(sharding.constrain(y, "batch", "length", "mlp")))
+        x = x + drop(project("mlp_out", width, y, self.mlp_width**-0.5))
+        return sharding.constrain(x, "batch", "length", "width")
 
 
 class Encoder(nn.Module):
@@ -84,7 +86,7 @@ class Encoder(nn.Module):
     Attributes:
       attention: the implementation of `pallas_kernels.attention`.
       num_buckets, max_distance: see `position_buckets`.
-      remat: recompute a layer's activations in the backward pass.
+      remat, remat_policy: as in `layers.Stack`.
     """
 
     vocab_size: int
@@ -99,6 +101,7 @@ class Encoder(nn.Module):
     num_buckets: int = 32
     max_distance: int = 128
     remat: bool = False
+    remat_policy: str = "nothing"
 
     @nn.compact
     def __call__(self, source, source_mask, *, offset=0.0, deterministic=True):
@@ -119,9 +122,10 @@ class Encoder(nn.Module):
         )
         x = drop(jnp.take(table, source, axis=0).astype(self.dtype) + offset)
         bias = self._position_bias(source.shape[1])
-        new = (
-            nn.remat(EncoderLayer, static_argnums=(4,)) if self.remat else EncoderLayer
-        )
+        x = sharding.constrain(x, "batch", "length", "width")
+        new = EncoderLayer
+        if self.remat:
+            new = layers.rematerialized(new, self.remat_policy, static_argnums=(4,))
         for i in range(self.num_layers):
             layer = new(
                 num_heads=self.num_heads,

@@ -6,24 +6,36 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from codefusion import sharding
 from codefusion.models import alignment
-from pallas_kernels.attention import attention, xla
+from pallas_kernels import attention as kernels
+from pallas_kernels.attention import xla
 
 _EPSILON = 1e-6
 
+# What a layer under remat keeps for the backward pass beside its input.
+REMAT_POLICIES = {
+    "nothing": jax.checkpoint_policies.nothing_saveable,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+
 
 def _dot_rows(x, kernel, dimension_numbers, **kwargs):
-    """Returns x [..., D] times kernel [D, F], [..., F], as one product of matrices.
+    """Returns x [..., D] times kernel [D, ...], [..., ...], as one product.
 
     The gradient by the kernel then contracts one axis. Over batch and position apart
     XLA's CPU compiler would transpose the larger operand first.
     """
     del dimension_numbers  # of a dense layer: last axis with first
-    rows = jax.lax.dot(x.reshape(-1, x.shape[-1]), kernel, **kwargs)
-    return rows.reshape(*x.shape[:-1], -1)
+    last_with_first = (((1,), (0,)), ((), ()))
+    rows = x.reshape(-1, x.shape[-1])
+    rows = jax.lax.dot_general(rows, kernel, last_with_first, **kwargs)
+    return rows.reshape(*x.shape[:-1], *kernel.shape[1:])
 
 
 Dense = functools.partial(nn.Dense, dot_general=_dot_rows)
+# To heads: the kernel keeps their axis, along which a mesh splits it.
+HeadDense = functools.partial(nn.DenseGeneral, use_bias=False, dot_general=_dot_rows)
 
 
 def _promote_matrices(x, kernel, bias, *, dtype):
@@ -37,6 +49,21 @@ LogitDense = functools.partial(
     dot_general=functools.partial(_dot_rows, preferred_element_type=jnp.float32),
     promote_dtype=_promote_matrices,
 )
+
+
+def attention(query, key, value, **options):
+    """Returns `pallas_kernels.attention` over the mesh in force, rows and heads split.
+
+    Args:
+      query, key, value: [B, T, N, H] and [B, S, N, H].
+      **options: of the kernel.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    spec = None
+    if not mesh.empty and mesh.size > 1 and not mesh.manual_axes:
+        rows = sharding.partition(mesh, query.shape, "batch", None, "heads", None)
+        spec = rows[0], rows[2]
+    return kernels.attention(query, key, value, partition=spec, **options)
 
 
 def rms_normalize(x):
@@ -113,14 +140,14 @@ class ContextProjection(nn.Module):
     @nn.compact
     def __call__(self, context):
         """Returns keys and values, [layers, 2, B, S, N, H], from [B, S, D]."""
-        shape = (self.num_layers, 2, self.num_heads, self.head_width)
-        flat = Dense(
-            self.num_layers * 2 * self.num_heads * self.head_width,
-            use_bias=False,
+        project = HeadDense(
+            (self.num_layers, 2, self.num_heads, self.head_width),
             dtype=self.dtype,
             name="key_value",
-        )(RMSNorm(self.dtype, name="norm")(context))
-        return jnp.moveaxis(flat.reshape(*context.shape[:2], *shape), (2, 3), (0, 1))
+        )
+        found = project(RMSNorm(self.dtype, name="norm")(context))
+        found = jnp.moveaxis(found, (2, 3), (0, 1))
+        return sharding.constrain(found, "batch", "length", "heads", None)
 
 
 class SelfAttention(nn.Module):
@@ -138,10 +165,11 @@ class SelfAttention(nn.Module):
     @nn.compact
     def __call__(self, x):
         """Returns [B, L, D] from [B, L, D]."""
-        shape = (*x.shape[:2], 3, self.num_heads, self.head_width)
+        shape = (3, self.num_heads, self.head_width)
         inner = self.num_heads * self.head_width
-        qkv = Dense(3 * inner, use_bias=False, dtype=self.dtype, name="qkv")(x)
-        query, key, value = jnp.unstack(qkv.reshape(shape), axis=2)
+        qkv = HeadDense(shape, dtype=self.dtype, name="qkv")(x)
+        qkv = sharding.constrain(qkv, "batch", "length", None, "heads", None)
+        query, key, value = jnp.unstack(qkv, axis=2)
         out = attention(
             rotate(query), rotate(key), value, implementation=self.attention
         )
@@ -203,6 +231,7 @@ class FeedForward(nn.Module):
     def __call__(self, x):
         """Returns [B, L, D] from [B, L, D]."""
         hidden = Dense(self.mlp_width, use_bias=False, dtype=self.dtype, name="in")(x)
+        hidden = sharding.constrain(hidden, "batch", "length", "mlp")
         hidden = jnp.square(nn.relu(hidden))
         return Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="out")(hidden)
 
@@ -238,7 +267,8 @@ class Block(nn.Module):
 
         def add(x, name, layer, *args):
             y = layer(RMSNorm(self.dtype, name=f"{name}_norm")(x), *args)
-            return x + nn.Dropout(self.dropout)(y, deterministic=deterministic)
+            x = x + nn.Dropout(self.dropout)(y, deterministic=deterministic)
+            return sharding.constrain(x, "batch", "length", "width")
 
         own = SelfAttention(**common, name="self_attention")
         cross = CrossAttention(
@@ -265,6 +295,11 @@ class _ScannedBlock(nn.Module):
         return block(x, key_value, source_mask, self.deterministic), None
 
 
+def rematerialized(layer, policy, **options):
+    """Returns a module class whose activations are recomputed; see `REMAT_POLICIES`."""
+    return nn.remat(layer, policy=REMAT_POLICIES[policy], **options)
+
+
 class Stack(nn.Module):
     """A stack of blocks over one context, unrolled or scanned.
 
@@ -274,6 +309,7 @@ class Stack(nn.Module):
       attention: the implementation of `pallas_kernels.attention`.
       scan_layers: one compiled layer with stacked parameters, for deep models.
       remat: recompute a layer's activations in the backward pass.
+      remat_policy: what it keeps of them, a key of `REMAT_POLICIES`.
     """
 
     num_layers: int
@@ -287,6 +323,7 @@ class Stack(nn.Module):
     attention: str | None = None
     scan_layers: bool = False
     remat: bool = False
+    remat_policy: str = "nothing"
 
     @nn.compact
     def __call__(self, x, key_values, source_mask, *, deterministic=True):
@@ -311,7 +348,9 @@ class Stack(nn.Module):
         if self.scan_layers:
             x = self._scan(fields, deterministic)(x, key_values, source_mask)[0]
         else:
-            block = nn.remat(Block, static_argnums=(4,)) if self.remat else Block
+            block = Block
+            if self.remat:
+                block = rematerialized(Block, self.remat_policy, static_argnums=(4,))
             # Unstacked and not indexed: the gradient of indexing is a zero-padded copy.
             for i, key_value in enumerate(jnp.unstack(key_values)):
                 layer = block(**fields, name=f"layer_{i}")
@@ -319,7 +358,9 @@ class Stack(nn.Module):
         return RMSNorm(self.dtype, name="norm")(x)
 
     def _scan(self, fields, deterministic):
-        block = nn.remat(_ScannedBlock) if self.remat else _ScannedBlock
+        block = _ScannedBlock
+        if self.remat:
+            block = rematerialized(block, self.remat_policy, prevent_cse=False)
         scanned = nn.scan(
             block,
             variable_axes={"params": 0},

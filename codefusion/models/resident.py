@@ -28,7 +28,7 @@ def weights(params, *, dtype):
         embed_bias=params["in"]["bias"][None],
         positions=params["positions"].astype(dtype),
         self_norm=scale("self_attention_norm"),
-        qkv=matrix("self_attention", "qkv", "kernel"),
+        qkv=_flat(matrix("self_attention", "qkv", "kernel")),
         self_out=matrix("self_attention", "out", "kernel"),
         cross_norm=scale("cross_attention_norm"),
         query=matrix("cross_attention", "query", "kernel"),
@@ -59,6 +59,11 @@ def key_values(context):
     """Returns the denoiser's keys and values, [N, 2, B, S, I], of a `Context`."""
     found = context.denoiser
     return found.reshape(*found.shape[:-2], -1)
+
+
+def _flat(kernel):
+    """Returns kernels [N, D, 3, heads, H] as matrices [N, D, 3I]."""
+    return kernel.reshape(*kernel.shape[:2], -1)
 
 
 def _stacked(stack):

@@ -6,16 +6,21 @@ from collections.abc import Iterator
 from codefusion.checkpoints import CheckpointError
 
 # Keys of the config that may change between a run and its resumption, because no
-# parameter depends on them. An entry stands for itself and all below it.
+# parameter depends on them (on the mesh, no more than by the order of sums). An entry
+# stands for itself and all below it.
 FREE_KEYS = (
     "evaluation",
     "inference",
     "sampler",
+    "sharding",
     "training.checkpoint_every",
     "training.checkpoint_minutes",
+    "training.compile_budget",
     "training.eval_every",
     "training.log_every",
     "training.max_to_keep",
+    "training.on_non_finite",
+    "training.watchdog_minutes",
 )
 
 

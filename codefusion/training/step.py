@@ -4,6 +4,7 @@ params' = params + update(gradient of the loss)
 ema' = d ema + (1 - d) params',  d = min(decay, (1 + n) / (10 + n)) at update n,   (9)
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from codefusion import sharding
 from codefusion.training.optimizers import Optimizer
 
 # (params, batch, key) -> (loss float32[], its named parts {name: float32[]})
@@ -72,32 +74,43 @@ def ema_decay_at(num_updates, *, decay):
 
 
 def make_train_step(
-    loss_fn: LossFn, optimizer: Optimizer, *, ema_decay: float, first_step: int = 0
+    loss_fn: LossFn,
+    optimizer: Optimizer,
+    *,
+    ema_decay: float,
+    first_step: int = 0,
+    microbatches: int = 1,
 ):
     """Returns the compiled step `(state, batch, key) -> (state, metrics)`.
 
     `key` is the run's key: what step n draws comes from `fold_in(key, n)`, so that it
     depends on the seed and the step alone. A loss or gradient that is not finite
-    leaves the state as it was, `step` included; then, and for an update that is
-    not finite, `metrics["finite"]` is False.
-    The state is donated: use the returned one.
+    leaves everything but `step` as it was; then, and for an update that is not finite,
+    `metrics["finite"]` is False. The state is donated: use the returned one. Under a
+    mesh (`jax.set_mesh`) it stays laid out as `sharding.state_shardings` says.
 
     Args:
       loss_fn: `(params, batch, key) -> (loss, parts)`, float32[] and {name: float32[]}.
       optimizer: the stage's optimizer.
       ema_decay: decay of the moving average once warm, eq. (9).
       first_step: value of `state.step` when the stage starts.
+      microbatches: parts of a batch whose gradients are computed one after the other
+        and averaged; it divides the batch.
 
     Returns:
       A jitted function; its metrics are `loss` and its parts, `grad_norm`,
-      `update_norm` and `learning_rate`, float32[], and `finite`, bool[].
+      `update_norm` and `learning_rate`, float32[], `finite` and `kept` (whether the
+      update was made), bool[], and `leaf_norms`, of the gradient by each parameter in
+      the order of `jax.tree.leaves`, float32[P].
     """
 
     def train_step(state, batch, key):
-        step_key = jax.random.fold_in(key, state.step)
         gradient = jax.value_and_grad(loss_fn, has_aux=True)
-        (loss, parts), grads = gradient(state.params, batch, step_key)
+        step_key = jax.random.fold_in(key, state.step)
+        accumulate = functools.partial(_accumulate, gradient, microbatches)
+        (loss, parts), grads = accumulate(state.params, batch, step_key)
         chex.assert_shape(loss, ())
+        grads = sharding.constrain_state(grads)
 
         update = optimizer.transform.update
         updates, opt_state = update(grads, state.opt_state, state.params)
@@ -107,15 +120,48 @@ def make_train_step(
 
         updated = TrainState(state.step + 1, params, ema_params, opt_state)
         # Not on the update's norm: waiting for it would cost a second pass over all.
-        grad_norm, update_norm = optax.tree.norm(grads), optax.tree.norm(updates)
-        keep = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
-        new_state = jax.tree.map(lambda a, b: jnp.where(keep, a, b), updated, state)
-        learning_rate = optimizer.learning_rate(state.step - first_step)
-        norms = dict(grad_norm=grad_norm, update_norm=update_norm)
-        metrics = {"loss": loss, **parts, **norms, "learning_rate": learning_rate}
-        return new_state, {**metrics, "finite": keep & jnp.isfinite(update_norm)}
+        leaf_norms = jnp.stack([optax.tree.norm(x) for x in jax.tree.leaves(grads)])
+        grad_norm, update_norm = jnp.linalg.norm(leaf_norms), optax.tree.norm(updates)
+        kept = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+        unchanged = state._replace(step=updated.step)
+        new_state = jax.tree.map(lambda a, b: jnp.where(kept, a, b), updated, unchanged)
+        metrics = {
+            "loss": loss,
+            **parts,
+            "grad_norm": grad_norm,
+            "update_norm": update_norm,
+            "learning_rate": optimizer.learning_rate(state.step - first_step),
+            "finite": kept & jnp.isfinite(update_norm),
+            "kept": kept,
+            "leaf_norms": leaf_norms,
+        }
+        return sharding.constrain_state(new_state), metrics
 
     return jax.jit(train_step, donate_argnums=0)
+
+
+def _accumulate(gradient, microbatches, params, batch, key):
+    """Returns `gradient(params, batch, key)`, averaged over parts of the batch."""
+    if microbatches == 1:
+        return gradient(params, batch, key)
+
+    def split(x):
+        # Every device keeps its rows: a part takes some of each device's.
+        x = x.reshape(-1, microbatches, *x.shape[1:])
+        x = jnp.moveaxis(x, 1, 0)
+        return sharding.constrain(x, None, "batch", *[None] * (x.ndim - 2))
+
+    def add(total, part):
+        index, rows = part
+        found = gradient(params, rows, jax.random.fold_in(key, index))
+        total = jax.tree.map(lambda a, b: a + b / microbatches, total, found)
+        return total, None
+
+    parts = jnp.arange(microbatches), jax.tree.map(split, batch)
+    first = jax.tree.map(lambda x: x[0], parts[1])
+    shapes = jax.eval_shape(gradient, params, first, key)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    return jax.lax.scan(add, zeros, parts)[0]
 
 
 def average(ema_params, params, *, decay):

@@ -20,8 +20,9 @@ class Watch:
 
     Args:
       on_step: called with (step, {name: float}) for each finite step, in order.
-      on_fault: called with (step, {name: float}) for the first step that is not
-        finite; returns the error to raise.
+      on_fault: called with (step, {name: float}, norms) for a step that is not finite,
+        norms being those of the gradient by each parameter, a list of float; raises,
+        or leaves the step out.
     """
 
     def __init__(self, on_step: Callable, on_fault: Callable):
@@ -44,11 +45,13 @@ class Watch:
 
     def _retire(self):
         step, metrics = self._pending.popleft()
-        values = {name: value.item() for name, value in metrics.items()}
-        if not values.pop("finite"):
-            self._pending.clear()
-            raise self._on_fault(step, values)
-        self._on_step(step, values)
+        values = {name: value.tolist() for name, value in metrics.items()}
+        is_finite, leaf_norms = values.pop("finite"), values.pop("leaf_norms")
+        if is_finite:
+            del values["kept"]
+            self._on_step(step, values)
+        else:
+            self._on_fault(step, values, leaf_norms)
 
 
 class Averages:

@@ -51,7 +51,7 @@ def test_a_run_starts_from_the_encoder_layers_it_names_and_its_own_embedding(
     small, folder
 ):
     _, params = small
-    loaded = train.with_encoder(params, folder)
+    loaded = train.encoder_loader(folder)(params)
     assert np.all(loaded["encoder"]["layer_0"]["query"]["kernel"] == 7.0)
     same = jax.tree.map(lambda a, b: a is b, params, loaded)
     assert same["encoder"].pop("embedding") and not any(
@@ -60,8 +60,8 @@ def test_a_run_starts_from_the_encoder_layers_it_names_and_its_own_embedding(
     assert all(jax.tree.leaves(same))
 
 
-def test_without_a_name_a_run_starts_from_its_own_parameters(small):
-    assert train.with_encoder(small[1], "") is small[1]
+def test_without_a_name_a_run_starts_from_its_own_parameters():
+    assert train.encoder_loader("") is None
 
 
 def test_a_metric_that_there_is_not_is_refused_before_training(small):
@@ -81,10 +81,3 @@ def test_evaluations_of_no_rows_are_refused_before_training(small, monkeypatch):
     monkeypatch.setattr(assemble, "dataset", lambda config: empty)
     with pytest.raises(ValueError, match="training.eval_every is 10, but none has no"):
         train.check_evaluation(checked)
-
-
-def test_several_processes_are_refused(monkeypatch):
-    train.check_machine()
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
-    with pytest.raises(ValueError, match="there are 2 processes"):
-        train.check_machine()

@@ -150,8 +150,8 @@ def test_data_sets_of_one_size_are_read_in_orders_of_their_own(pairs):
 @pytest.mark.parametrize("count", [2, 4, 16])
 def test_shards_are_the_parts_of_the_whole_batch(mixed, count):
     shards = [
-        dataclasses.replace(mixed, shard_index=index, shard_count=count)
-        for index in range(count)
+        dataclasses.replace(mixed, rows=rows)
+        for rows in np.split(np.arange(mixed.batch_size), count)
     ]
     for step in (0, 5):
         parts = [shard[step] for shard in shards]
@@ -217,7 +217,7 @@ def test_one_changed_token_changes_the_hash(pairs):
 
 
 def test_sharding_and_seed_leave_the_hash(mixed):
-    shard = dataclasses.replace(mixed, seed=9, shard_index=1, shard_count=2)
+    shard = dataclasses.replace(mixed, seed=9, rows=np.array([1, 5]))
     assert shard.content_hash == mixed.content_hash
 
 
@@ -253,9 +253,8 @@ def test_a_data_set_of_three_rows_is_read_as_fast(tokenizer):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (dict(batch_size=0), "batch_size is 0; expected a positive multiple"),
-        (dict(shard_count=3), "batch_size is 16; expected .* of the 3 processes"),
-        (dict(shard_index=2, shard_count=2), "shard_index is 2; expected 0 to 1"),
+        (dict(batch_size=0), "batch_size is 0; expected 1 or more"),
+        (dict(rows=[3, 16]), "rows are .*16.*; expected some of the 16 rows"),
         (dict(weights=(1.0,)), "2 data sets and 1 weights"),
         (dict(weights=(1.0, 0.0)), "weights are .*expected each above 0"),
         (dict(datasets=(), weights=()), "0 data sets"),

@@ -17,11 +17,9 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from codefusion.checkpoints import CheckpointError, Checkpoints
-from codefusion.training import loop
+from codefusion.training import loop, run
 from codefusion.training.records import read_rows
 from codefusion.training.signals import Stopped
-from codefusion.training.step import init_state
-from codefusion.training.watch import NonFiniteError
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 SCRIPT = pathlib.Path(__file__).with_name("toy_run.py")
@@ -56,16 +54,15 @@ def send(number):
 CLOCK = {"examples_per_second", "train_seconds"}
 
 
-def restored(workdir, step):
-    """Returns the state on disk, in the structure of the toy run's."""
-    optimizer = toy.stages()[0].optimizer
-    like = jax.eval_shape(lambda p: init_state(p, optimizer), toy.init_params())
-    return Checkpoints(workdir).restore(step, like)
+def rows_of_steps(workdir):
+    """Returns the rows of a run's metrics but the account of its time."""
+    found = read_rows(workdir / "metrics.jsonl")
+    return [row for row in found if row["stage"] != "goodput"]
 
 
 def rows(workdir):
     """Returns the rows of a run's metrics, without what depends on the clock."""
-    found = read_rows(workdir / "metrics.jsonl")
+    found = rows_of_steps(workdir)
     return [{k: v for k, v in r.items() if k not in CLOCK} for r in found]
 
 
@@ -101,8 +98,8 @@ def test_a_run_stopped_again_and_again_ends_the_same_to_the_bit(tmp_path, whole)
                 tmp_path, evaluators=[at(stop, send(signal.SIGTERM))], eval_every=1
             )
         assert stopped.value.step == stop and stopped.value.code == 0
-        on_disk = toy.fingerprint(restored(tmp_path, stop))
-        assert on_disk == toy.fingerprint(restored(reference, stop))
+        on_disk = toy.fingerprint(toy.restored(tmp_path, stop))
+        assert on_disk == toy.fingerprint(toy.restored(reference, stop))
     assert toy.fingerprint(toy.train(tmp_path)) == fingerprint
     reports = [row for row in rows(tmp_path) if row["stage"] != "evaluation"]
     assert reports == rows(reference)
@@ -247,29 +244,6 @@ def test_training_runs_outside_the_main_thread(tmp_path, whole):
     assert found == [whole[1]]
 
 
-# Step 20 is saved, 30 is the last, and 13 is the first of its stage.
-@pytest.mark.parametrize(("step", "poison"), [(13, np.nan), (20, np.inf), (30, np.nan)])
-def test_a_non_finite_step_stops_the_run_and_is_never_saved(
-    tmp_path, whole, step, poison
-):
-    index = step - 13
-    stages = toy.stages(poison={index: poison})
-    with pytest.raises(NonFiniteError) as error:
-        toy.train(tmp_path, run_stages=stages)
-    message = str(error.value)
-    assert f"Step {step} " in message and f"batch {index} of stage training" in message
-    assert f"({0}, {8 * index})" in message
-    assert "loss = " in message and "error = " in message and "size = " not in message
-    saved = Checkpoints(tmp_path).latest()
-    assert saved == max(n for n in (5, 10, 12, 15, 20, 25) if n < step)
-    assert f"step {saved}." in message
-    on_disk = restored(tmp_path, saved)
-    assert toy.fingerprint(on_disk) == toy.fingerprint(restored(whole[0], saved))
-    kept = np.load(tmp_path / f"not_finite_step_{step}.npz")
-    np.testing.assert_array_equal(kept["outputs"], stages[1].batches[index]["outputs"])
-    assert kept["examples"].tolist() == [[0, 8 * index + k] for k in range(8)]
-
-
 def test_a_full_disk_stops_the_run_and_keeps_the_last_step(
     tmp_path, whole, monkeypatch
 ):
@@ -365,13 +339,14 @@ def test_seconds_of_training_go_on_after_a_stop_and_leave_evaluations_out(
         now[0] += seconds
         return now[0]
 
-    monkeypatch.setattr(loop, "time", types.SimpleNamespace(monotonic=pass_time))
+    for module in (loop, run):
+        monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=pass_time))
     pause, stop = at(7, lambda: pass_time(1e6)), at(12, send(signal.SIGTERM))
     with pytest.raises(Stopped):
         toy.train(tmp_path, evaluators=[pause, stop], eval_every=1)
-    before = [r["train_seconds"] for r in read_rows(tmp_path / "metrics.jsonl")]
+    before = [r["train_seconds"] for r in rows_of_steps(tmp_path)]
     toy.train(tmp_path)
-    found = [r["train_seconds"] for r in read_rows(tmp_path / "metrics.jsonl")]
+    found = [r["train_seconds"] for r in rows_of_steps(tmp_path)]
     assert found == sorted(found) and found[len(before)] > before[-1] > 12
     assert found[-1] < 1e6
 

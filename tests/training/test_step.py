@@ -27,11 +27,9 @@ def make_params():
     return {"kernel": kernel, "bias": jnp.zeros((1, 2))}
 
 
-def start(optimizer, **options):
+def start(optimizer, loss_fn=noisy_loss, **options):
     state = training_step.init_state(make_params(), optimizer)
-    step = training_step.make_train_step(
-        noisy_loss, optimizer, ema_decay=0.99, **options
-    )
+    step = training_step.make_train_step(loss_fn, optimizer, ema_decay=0.99, **options)
     return state, step
 
 
@@ -64,9 +62,48 @@ def test_a_step_counts_and_reports_every_part(optimizer):
     state, metrics = step(state, make_batch(), jax.random.key(0))
     assert int(state.step) == 1
     parts, norms = {"loss", "error", "size"}, {"grad_norm", "update_norm"}
-    assert set(metrics) == parts | norms | {"learning_rate", "finite"}
+    flags = {"finite", "kept"}
+    assert set(metrics) == parts | norms | flags | {"learning_rate", "leaf_norms"}
     assert metrics["learning_rate"] == optimizer.learning_rate(0)
-    assert bool(metrics["finite"])
+    assert bool(metrics["finite"]) and bool(metrics["kept"])
+
+
+def test_the_norms_by_parameter_make_up_the_norm_of_the_gradient(optimizer):
+    state, step = start(optimizer)
+    _, metrics = step(state, make_batch(), jax.random.key(0))
+    assert metrics["leaf_norms"].shape == (2,)
+    total = np.sqrt(np.sum(np.square(metrics["leaf_norms"])))
+    assert total == pytest.approx(float(metrics["grad_norm"]), rel=1e-6)
+
+
+def quiet_loss(params, batch, key):
+    """A linear fit that draws nothing."""
+    outputs = batch["inputs"] @ params["kernel"] + params["bias"]
+    return jnp.mean(jnp.square(outputs - batch["outputs"])), {}
+
+
+@pytest.mark.parametrize("microbatches", [2, 8])
+def test_microbatches_make_the_update_of_the_whole_batch(optimizer, microbatches):
+    found = []
+    for count in (1, microbatches):
+        state, step = start(optimizer, loss_fn=quiet_loss, microbatches=count)
+        found.append(step(state, make_batch(), jax.random.key(0)))
+    (whole, expected), (parts, metrics) = found
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+    assert metrics["loss"] == pytest.approx(float(expected["loss"]), rel=1e-6)
+
+
+def test_each_microbatch_draws_for_itself(optimizer):
+    seen = []
+
+    def loss(params, batch, key):
+        jax.debug.callback(lambda x: seen.append(float(x)), jax.random.normal(key))
+        return quiet_loss(params, batch, key)
+
+    state, step = start(optimizer, loss_fn=loss, microbatches=4)
+    jax.block_until_ready(step(state, make_batch(), jax.random.key(0)))
+    assert len(set(seen)) == 4
 
 
 def test_the_same_step_twice_is_the_same_to_the_bit(optimizer):
@@ -88,15 +125,16 @@ def test_what_a_step_draws_depends_on_seed_and_step(optimizer):
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf, 1e30])
-def test_a_non_finite_step_changes_nothing(optimizer, poison):
+def test_a_non_finite_step_changes_nothing_but_the_count(optimizer, poison):
     state, step = start(optimizer)
     state, _ = step(state, make_batch(), jax.random.key(0))
     before = host(state)
     batch = make_batch()
     batch["inputs"][3, 1] = poison
     state, metrics = step(state, batch, jax.random.key(0))
-    assert not bool(metrics["finite"])
-    assert_bit_identical(before, state)
+    assert not bool(metrics["finite"]) and not bool(metrics["kept"])
+    assert int(state.step) == 2
+    assert_bit_identical(before._replace(step=np.int32(2)), state)
 
 
 def test_a_gradient_that_is_not_finite_is_caught_under_a_finite_loss(optimizer):

@@ -16,16 +16,21 @@ class Unread:
     def copy_to_host_async(self):
         pass
 
-    def item(self):
+    def tolist(self):
         self.waits.append(self.step)
         return self.value
+
+
+def metrics(step, waits, is_finite):
+    values = {"finite": is_finite, "kept": is_finite, "leaf_norms": [1.0]}
+    return {name: Unread(step, waits, value) for name, value in values.items()}
 
 
 def test_the_host_waits_only_for_steps_that_are_behind():
     waits, seen = [], []
     watcher = watch.Watch(lambda step, values: seen.append(step), None)
     for step in range(1, 11):
-        watcher.push(step, {"finite": Unread(step, waits, True)})
+        watcher.push(step, metrics(step, waits, True))
         assert all(waited <= step - watch.LAG for waited in waits)
     watcher.flush()
     assert seen == list(range(1, 11))
@@ -33,9 +38,13 @@ def test_the_host_waits_only_for_steps_that_are_behind():
 
 def test_only_the_first_bad_step_is_reported():
     waits = []
-    watcher = watch.Watch(lambda *_: None, lambda step, _: NonFiniteError(step))
+
+    def refuse(step, values, leaf_norms):
+        raise NonFiniteError(step)
+
+    watcher = watch.Watch(lambda *_: None, refuse)
     for step in range(1, 3):
-        watcher.push(step, {"finite": Unread(step, waits, step < 1)})
+        watcher.push(step, metrics(step, waits, False))
     with pytest.raises(NonFiniteError, match="1"):
         watcher.flush()
 

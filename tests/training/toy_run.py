@@ -15,6 +15,7 @@ import numpy as np
 from codefusion.checkpoints import Checkpoints
 from codefusion.training import loop
 from codefusion.training.optimizers import AdamW
+from codefusion.training.step import init_state
 
 
 class ToyBatches:
@@ -23,6 +24,7 @@ class ToyBatches:
     def __init__(self, seed, *, poison=None, pause=0.0):
         self.seed, self.poison, self.pause = seed, poison or {}, pause
         self.content_hash = f"toy {seed}"
+        self.batch_size, self.rows = 8, None
         self.read = []  # every index that was asked of `iterate`
 
     def __getitem__(self, index):
@@ -85,13 +87,20 @@ def train(workdir, *, seed=0, every=5, keep=2, minutes=0.0, run_stages=None, **o
     )
     return loop.train(
         stages() if run_stages is None else run_stages,
-        init_params(),
+        init_params,
         workdir=workdir,
         seed=seed,
         checkpoints=checkpoints,
         log_every=4,
         **{"stream": io.StringIO(), **options},
     )
+
+
+def restored(workdir, step):
+    """Returns the state on disk, in the structure of the toy run's."""
+    optimizer = stages()[0].optimizer
+    like = jax.eval_shape(lambda p: init_state(p, optimizer), init_params())
+    return Checkpoints(workdir).restore(step, like)
 
 
 def fingerprint(tree):

@@ -1,0 +1,192 @@
+"""What a run does beside training: it records, evaluates, saves and stops."""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+from codefusion.checkpoints import Checkpoints
+from codefusion.hosts import Watchdog
+from codefusion.training import faults
+from codefusion.training.agreement import Agreement
+from codefusion.training.goodput import Goodput
+from codefusion.training.progress import Progress
+from codefusion.training.records import Records
+from codefusion.training.signals import Stopped, StopSignals
+from codefusion.training.stage import Stage
+from codefusion.training.step import TrainState
+from codefusion.training.watch import Averages, Watch
+
+# (step, state) -> {name: value}; the state is only lent.
+Evaluator = Callable[[int, TrainState], dict[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """A stage and the number of steps before its first."""
+
+    stage: Stage
+    first: int
+
+    @property
+    def end(self):
+        """Steps of the run after its last."""
+        return self.first + self.stage.num_steps
+
+
+@dataclasses.dataclass
+class Run:
+    """A run, beside the training itself.
+
+    `train_seconds` is the time of the run up to `since`, resumed runs and compilation
+    included, evaluations and saves left out. `state` is the newest, only lent.
+    """
+
+    workdir: pathlib.Path
+    checkpoints: Checkpoints
+    identity: dict
+    files: dict[str, bytes]
+    evaluators: tuple[Evaluator, ...]
+    eval_every: int
+    log_every: int
+    on_non_finite: str
+    averages: Averages
+    train_seconds: float
+    since: float
+    goodput: Goodput
+    watchdog: Watchdog
+    agreement: Agreement
+    stop: StopSignals
+    records: Records
+    progress: Progress
+    last_step: int
+    state: Any = None
+
+    def watch(self, span):
+        """Returns the `Watch` over the steps of a stage."""
+
+        def on_step(step, values):
+            self.averages.add(values)
+            self._advance(span, step)
+
+        def on_fault(step, values, leaf_norms):
+            self._fault(span, step, values, leaf_norms)
+            self._advance(span, step)
+
+        return Watch(on_step, on_fault)
+
+    def take(self, watch, step, state, metrics):
+        """Takes in a step that may still be running."""
+        self.state = state
+        watch.push(step, metrics)
+        self.watchdog.beat(step)
+
+    def after_step(self, watch, step, state, *, is_end):
+        """Evaluates, saves and stops where it is time to."""
+        self.checkpoints.check()
+        every = self.checkpoints.every_steps
+        saving = is_end or bool(every and step % every == 0)
+        # By the clock, which differs from host to host.
+        wished = not saving and self.checkpoints.due(step)
+        stopping, wished = self.agreement.agree(
+            stop=bool(self.stop.received), save=wished
+        )
+        evaluating = self.eval_every and (
+            step % self.eval_every == 0 or step == self.last_step
+        )
+        if not (evaluating or saving or wished or stopping):
+            return
+        with self.goodput.spend("steps"):
+            watch.flush()
+        started = time.monotonic()
+        seconds_since = started - self.since
+        if evaluating:
+            with self.goodput.spend("evaluation"):
+                self._evaluate(step, state, self.train_seconds + seconds_since)
+            if self.agreement.is_alone:  # else at the next step, by all
+                stopping = bool(self.stop.received)
+        if saving or wished or stopping:
+            with self.goodput.spend("checkpointing"):
+                self._save(step, state, seconds_since)
+        self.since += time.monotonic() - started
+        if stopping:
+            self._stop(step)
+
+    def finish(self, state):
+        """Waits for the last save and closes the account; stops if told to."""
+        step = int(state.step)
+        with self.goodput.spend("checkpointing"):
+            self.checkpoints.wait()
+        if self.state is not None:  # else the run was over before
+            self.records.write(step, "goodput", self.goodput.values())
+            self.progress.note(self.goodput.summary())
+        if self.stop.received:
+            raise Stopped(step)
+
+    def tell_left_out(self, stage, step):
+        """Records how many rows of each data set the stage cannot use."""
+        for name, count in stage.left_out.items():
+            self.records.write(step, stage.name, {f"left_out_{name}": count})
+            self.progress.note(
+                f"{stage.name}: {count:,} rows of {name} are left out, being longer "
+                "than data.source_length or data.target_length."
+            )
+
+    def _save(self, step, state, seconds_since):
+        """Begins to save the state, with all that a resumed run needs."""
+        extra = dict(
+            identity=self.identity,
+            averages=self.averages.to_json(),
+            train_seconds=self.train_seconds,
+            seconds_since=seconds_since,
+            goodput=self.goodput.to_json(),
+        )
+        self.checkpoints.save(step, state, extra, self.files)
+
+    def _stop(self, step):
+        """Raises Stopped once the state of the step is on the disk."""
+        with self.goodput.spend("checkpointing"):
+            self.checkpoints.wait()
+        wish = self.stop.received or "Another host's signal"
+        self.progress.note(f"{wish}: saved at step {step}.")
+        self.progress.note(self.goodput.summary())
+        raise Stopped(step)
+
+    def _evaluate(self, step, state, seconds):
+        """Writes and shows what the evaluators find after `seconds` of training."""
+        values = {}
+        for evaluator in self.evaluators:
+            values |= evaluator(step, state)
+        self.records.write(step, "evaluation", values | {"train_seconds": seconds})
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        self.progress.note(f"step {step}: {shown}")
+
+    def _advance(self, span, step):
+        self.progress.advance(step)
+        if step % self.log_every == 0 or step == span.end:
+            self._report(span.stage, step)
+
+    def _report(self, stage, step):
+        """Writes and shows the means since the last report."""
+        num_steps, values = self.averages.take()
+        now = time.monotonic()
+        num_rows = stage.batches.batch_size * num_steps
+        values["examples_per_second"] = num_rows / (now - self.since)
+        self.train_seconds += now - self.since
+        self.since = now
+        values["train_seconds"] = self.train_seconds
+        self.records.write(step, stage.name, values)
+        self.progress.report(stage.name, values)
+
+    def _fault(self, span, step, values, leaf_norms):
+        """Raises for a step that is not finite, or tells that it is left out."""
+        index = step - 1 - span.first
+        stage, is_kept = span.stage, values.pop("kept")
+        line = faults.describe(stage, index, step, self.state, values, leaf_norms)
+        if self.on_non_finite == "stop" or is_kept:
+            self.checkpoints.wait()
+            steps = self.checkpoints.steps()
+            raise faults.stop(self.workdir, stage, index, step, line, steps)
+        self.records.write(step, stage.name, {"skipped_batch": index})
+        self.progress.note(f"{line}: left out.")
