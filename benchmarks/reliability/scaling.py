@@ -114,13 +114,14 @@ def faults(measured):
 
 def row(name, compiled, added, first):
     """Returns the figures of one topology, a line."""
-    inside, beyond = sent(compiled)
+    inside, beyond = (size / 1e6 for size in sent(compiled))
+    most = (sum(sent(first)) + added) / 1e6
     return (
         f"{name}: arrays {arrays(compiled) / 2**20:.1f} MiB "
         f"({100 * (arrays(compiled) / arrays(first) - 1):+.1f} %), program "
-        f"{compiled.code / 2**20:.1f} MiB; sent {inside / 1e6:.1f} MB within the slice, "
-        f"{beyond / 1e6:.1f} MB beyond; formula at most "
-        f"{(sum(sent(first)) + added) / 1e6:.1f} MB; compiled in {compiled.seconds:.0f} s"
+        f"{compiled.code / 2**20:.1f} MiB; sent {inside:.1f} MB within the slice, "
+        f"{beyond:.1f} MB beyond, by the formula at most {most:.1f} MB; compiled in "
+        f"{compiled.seconds:.0f} s"
     )
 
 

@@ -1,11 +1,13 @@
 """The largest batch that fits: an estimate from two compilations, tried by others.
 
 Memory grows with the batch by a straight line, until the compiler begins to compute
-again what it has no room for. So the line gives the first batch to try, and each try
-that fails halves what is left above the largest that fits.
+again what it has no room for. So the line through the two largest batches gives the
+next to try; where that is known not to fit, a tenth less is tried, then the geometric
+mean of the largest that fits and the smallest that does not.
 """
 
 import dataclasses
+import math
 
 from codefusion.planning import programs
 
@@ -25,7 +27,7 @@ class Fit:
     tried: tuple[tuple[int, int | None], ...]
 
 
-def largest_batch(peak_at, *, first, unit, hbm_bytes, known_to_fail=(), tries=3):
+def largest_batch(peak_at, *, first, unit, hbm_bytes, known_to_fail=(), tries=4):
     """Returns the `Fit` of the largest batch that is found.
 
     Args:
@@ -62,20 +64,18 @@ def _next(tried, unit, hbm_bytes):
     good = sorted(size for size, peak in tried.items() if peak is not None)
     failed = [size for size, peak in tried.items() if peak is None]
     best, ceiling = good[-1], min(failed, default=None)
-    if ceiling is not None and (len(good) < 2 or len(failed) > 1):
-        found = (best + ceiling) // 2 // unit * unit
-    else:
-        found = _estimate(tried, good, unit, hbm_bytes)
-    if ceiling is not None:
-        found = min(found, ceiling - unit)
+    found = _estimate(tried, good, hbm_bytes) if len(good) > 1 else ceiling
+    if ceiling is not None and found >= ceiling:
+        is_close = len(good) > 1 and len(failed) == 1
+        found = 0.9 * ceiling if is_close else math.sqrt(best * ceiling)
+    found = int(found) // unit * unit
     return found if found > best else None
 
 
-def _estimate(tried, good, unit, hbm_bytes):
+def _estimate(tried, good, hbm_bytes):
     """Returns where the line through the two largest batches meets the limit."""
     low, high = good[-2:]
     slope = (tried[high] - tried[low]) / (high - low)
     if slope <= 0:
         return 2 * high
-    room = int((hbm_bytes - tried[high]) / slope)
-    return high + room // unit * unit
+    return high + (hbm_bytes - tried[high]) / slope

@@ -115,7 +115,7 @@ def make(config, topology, *, stage="training", fit=True, sampler=True, say=prin
     """
     setting = programs.Setting(config, stage, topology)
     rows = setting.section.batch_size
-    _check_rows(setting, rows)
+    check_rows(setting, rows)
     say(f"compiling the training step, {rows} rows")
     step, needed = _step(setting, rows)
     is_fitting = step is not None and step.peak <= topology.chip.hbm_bytes
@@ -186,8 +186,13 @@ def parameters_by_part(params):
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def _check_rows(setting, rows):
-    """Raises ValueError where the rows cannot be shared evenly."""
+def check_rows(setting, rows):
+    """Raises ValueError where the rows of a batch cannot be shared evenly.
+
+    Args:
+      setting: a `programs.Setting`.
+      rows: int.
+    """
     unit = setting.batch_unit
     if rows % unit:
         mesh = setting.mesh.shape

@@ -249,7 +249,7 @@ def _compile(setting, function, *arguments):
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        raise DoesNotFitError("it does not fit", _needed(str(error))) from None
+        raise DoesNotFitError("it does not fit", bytes_needed(str(error))) from None
     seconds = time.monotonic() - start
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
     program = hlo.parse(compiled.as_text())
@@ -266,7 +266,7 @@ def _compile(setting, function, *arguments):
     )
 
 
-def _needed(message):
+def bytes_needed(message):
     """Returns the bytes that a compiler's complaint says are needed, or None."""
     found = _USED.search(message) or _EXCEEDS.search(message)
     if not found:

@@ -58,7 +58,8 @@ def candidates(setting):
     topology = setting.topology
     config, section, mesh = setting.config, setting.section, setting.mesh.shape
     found = []
-    widest = topology.num_devices // topology.num_slices // mesh["tensor"]
+    in_slice = topology.num_devices // topology.num_slices
+    widest = in_slice // mesh["tensor"]
     if mesh["fsdp"] < widest:
         found.append({"sharding.data": -1, "sharding.fsdp": widest})
     if not config.model.scan_layers or not config.model.remat:
@@ -72,9 +73,10 @@ def candidates(setting):
         found.append({f"{setting.stage}.microbatches": parts})
     heads = config.model.num_heads
     for tensor in (2, 4, 8):
-        if tensor > mesh["tensor"] and heads % tensor == 0:
-            fsdp = topology.num_devices // topology.num_slices // tensor
-            found.append({"sharding.fsdp": fsdp, "sharding.tensor": tensor})
+        fits_heads = heads % tensor == 0 and in_slice % tensor == 0
+        if tensor > mesh["tensor"] and fits_heads:
+            sizes = {"sharding.fsdp": in_slice // tensor, "sharding.tensor": tensor}
+            found.append({"sharding.data": -1, **sizes})
     return found
 
 

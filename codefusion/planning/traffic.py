@@ -51,12 +51,20 @@ def _moved(program, body, instruction):
         return _read(inside, shapes) + _written(inside)
     if not shapes and operation == "custom-call":
         return 0  # a buffer that others fill
+    if operation == "slice-start":
+        return _sliced(instruction.shape, shapes[0])
     is_started = operation.endswith("-start") and instruction.shape.startswith("(")
     if operation == "custom-call":  # less the workspace of a library's matmul
         return _size(_WORKSPACE.sub("", instruction.shape)) + sum(map(_size, shapes))
     if is_started:  # gives what it takes as well
         return _size(instruction.shape)
     return _size(instruction.shape) + sum(map(_size, shapes))
+
+
+def _sliced(shape, whole):
+    """Returns the bytes of a slice that is copied: read in HBM, written in HBM."""
+    part = hlo.array_bytes(shape) - hlo.array_bytes(whole)
+    return (part if _size(whole) else 0) + _size(shape) - _size(whole)
 
 
 def _read(inside, shapes):

@@ -161,6 +161,7 @@ def test_sampling_is_counted(rounding, guidance):
 
 def test_the_compilers_count_of_an_unrolled_program_is_the_formula_and_a_little():
     sizes = dict(width=128, embedding_width=64, num_heads=4, head_width=32)
+    sizes |= dict(encoder_layers=1, denoiser_layers=1, decoder_layers=1)
     model = MODEL.clone(**sizes, mlp_width=512, vocab_size=512, dropout=0.0)
     params, batch = arguments(model, rows=8)
     step = jax.jit(gradient(objective(model), batch))
