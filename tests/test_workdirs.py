@@ -51,7 +51,9 @@ def save(folder, step, average, tokenizer):
     """Writes a checkpoint of which the parameters are not the average."""
     state = dict(params=jax.tree.map(lambda a: a + 1, average), ema_params=average)
     identity = {"tokenizer hash": json.dumps(tokenizer.content_hash)}
-    Checkpoints(folder).save(step, state, {"identity": identity})
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(step, state, {"identity": identity})
+    checkpoints.close()
 
 
 @pytest.fixture
