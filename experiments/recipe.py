@@ -48,7 +48,8 @@ def measure(run, seed, options):
         f"--workdir={workdir}",
     )
     scores = {steps: evaluate(workdir, steps) for steps in options.steps}
-    losses = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    losses = [line for line in lines if line["stage"] == "training"][-1]
     return {
         "run": run,
         "seed": seed,

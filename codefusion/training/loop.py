@@ -121,6 +121,7 @@ def train(
             agreement=Agreement(mesh),
             **_shown(stack, workdir, spans[-1].end, int(state.step), stream),
         )
+        stack.callback(run.close)
         for span in spans[index:]:
             state = _run_stage(run, span, state, jax.random.key(seed), mesh)
         run.finish(state)
@@ -217,10 +218,10 @@ def _run_stage(run, span, state, key, mesh):
     place = sharding.RowPlacer(mesh, stage.batches.batch_size)
     with contextlib.closing(stage.batches.iterate(done - span.first)) as batches:
         for step in range(done + 1, span.end + 1):
-            with run.goodput.spend("data_wait"):
-                batch = place(next(batches))
             with run.goodput.spend("steps"):
+                with run.goodput.spend("data_wait"):
+                    batch = place(next(batches))
                 state, metrics = train_step(state, batch, key)
                 run.take(watch, step, state, metrics)
-            run.after_step(watch, step, state, is_end=step == span.end)
+                run.after_step(watch, step, state, is_end=step == span.end)
     return state

@@ -97,8 +97,7 @@ class Run:
         )
         if not (evaluating or saving or wished or stopping):
             return
-        with self.goodput.spend("steps"):
-            watch.flush()
+        watch.flush()
         started = time.monotonic()
         seconds_since = started - self.since
         if evaluating:
@@ -114,15 +113,16 @@ class Run:
             self._stop(step)
 
     def finish(self, state):
-        """Waits for the last save and closes the account; stops if told to."""
-        step = int(state.step)
+        """Waits for the last save; stops if told to."""
         with self.goodput.spend("checkpointing"):
             self.checkpoints.wait()
-        if self.state is not None:  # else the run was over before
-            self.records.write(step, "goodput", self.goodput.values())
-            self.progress.note(self.goodput.summary())
         if self.stop.received:
-            raise Stopped(step)
+            raise Stopped(int(state.step))
+
+    def close(self):
+        """Shows in one line what the time of the run went to, if it made a step."""
+        if self.state is not None:
+            self.progress.note(self.goodput.summary())
 
     def tell_left_out(self, stage, step):
         """Records how many rows of each data set the stage cannot use."""
@@ -143,6 +143,7 @@ class Run:
             goodput=self.goodput.to_json(),
         )
         self.checkpoints.save(step, state, extra, self.files)
+        self.records.write(step, "goodput", self.goodput.values())
 
     def _stop(self, step):
         """Raises Stopped once the state of the step is on the disk."""
@@ -150,7 +151,6 @@ class Run:
             self.checkpoints.wait()
         wish = self.stop.received or "Another host's signal"
         self.progress.note(f"{wish}: saved at step {step}.")
-        self.progress.note(self.goodput.summary())
         raise Stopped(step)
 
     def _evaluate(self, step, state, seconds):

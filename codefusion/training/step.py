@@ -40,7 +40,8 @@ def init_state(params, optimizer: Optimizer, *, step=0) -> TrainState:
     """Returns the state a stage starts from: new optimizer, average at `params`.
 
     The parameters are copied, because a step is donated its state and no buffer may
-    be donated twice or be taken from the caller.
+    be donated twice or be taken from the caller. None stays weakly typed, as a step
+    returns none: it would be compiled for both.
 
     Args:
       params: parameter tree.
@@ -50,7 +51,7 @@ def init_state(params, optimizer: Optimizer, *, step=0) -> TrainState:
     Returns:
       A `TrainState` that shares no buffer with `params`.
     """
-    params = jax.tree.map(jnp.array, params)
+    params = jax.tree.map(lambda x: jnp.array(x, x.dtype), params)
     return TrainState(
         step=jnp.asarray(step, jnp.int32),
         params=params,

@@ -10,6 +10,13 @@ number of steps, mask rate, mix of the tasks, moving average, clipping, warm-up 
 decay of the rate, dropout, and the vocabulary, as CodeT5's is not part of this
 project; the layers are ours too: rotary and learned positions, squared ReLU. Needs an
 accelerator; not run yet.
+
+`:xl_1b` and `:xl_3b` are the same model made larger, for pods: heads of 128 that fill a
+TPU's matrix unit, layers rematerialised, parameters split over all chips of a slice.
+Their depth, batch and rate are chosen here and not tuned. `results/plans/` has what
+each needs.
+
+    codefusion plan --config=configs/paper/codefusion.py:xl_1b --topology=v5e:16x16
 """
 
 from codefusion import config
@@ -19,12 +26,24 @@ _CORPORA = {
     "nl2bash": ("bash_corpus",),
     "conala": ("python_corpus",),
 }
-FORMS = tuple(_CORPORA)
+# Form -> width, layers of encoder, denoiser and decoder, batch size.
+_LARGE = {
+    "xl_1b": (1536, (8, 12, 6), 512),
+    "xl_3b": (2560, (10, 14, 6), 1024),
+}
+FORMS = (*_CORPORA, *_LARGE)
 
 
-def get_config(dataset="nl2bash"):
-    """Returns the config for one of `FORMS`, the benchmarks; released split."""
-    config.check_form(dataset, FORMS)
+def get_config(form="nl2bash"):
+    """Returns the config for one of `FORMS`; the large ones train on nl2bash."""
+    config.check_form(form, FORMS)
+    c = _paper(form if form in _CORPORA else "nl2bash")
+    if form in _LARGE:
+        _enlarge(c, *_LARGE[form])
+    return c
+
+
+def _paper(dataset):
     c = config.base()
     c.data = dict(name=dataset, scheme="released", source_length=128, target_length=128)
     c.tokenizer = dict(name="sentencepiece", vocab_size=32_100, model_type="bpe")
@@ -52,3 +71,15 @@ def get_config(dataset="nl2bash"):
     c.inference.token_temperature = 0.0
     c.evaluation.metrics = ()  # all that apply to the language
     return c
+
+
+def _enlarge(c, width, layers, batch_size):
+    c.model.update(width=width, num_heads=width // 128, head_width=128)
+    c.model.update(mlp_width=4 * width, remat=True)
+    encoder, denoiser, decoder = layers
+    c.model.update(encoder_layers=encoder, denoiser_layers=denoiser)
+    c.model.update(decoder_layers=decoder)
+    c.sharding.update(data=1, fsdp=-1)
+    for stage in (c.pretraining, c.training):
+        stage.batch_size = batch_size
+        stage.optimizer["learning_rate"] = 2e-4

@@ -106,6 +106,13 @@ def test_each_microbatch_draws_for_itself(optimizer):
     assert len(set(seen)) == 4
 
 
+def test_a_state_is_typed_as_a_step_returns_it_so_that_one_program_serves(optimizer):
+    weak = jax.jit(lambda: jnp.broadcast_to(0.0, (1, 2)))()
+    assert weak.weak_type
+    state = training_step.init_state({**make_params(), "bias": weak}, optimizer)
+    assert not any(leaf.weak_type for leaf in jax.tree.leaves(state))
+
+
 def test_the_same_step_twice_is_the_same_to_the_bit(optimizer):
     first, step = start(optimizer)
     second, _ = start(optimizer)
