@@ -27,12 +27,12 @@ _COMPILED = "compiled"
 TIMEOUT = 600.0  # seconds that a start, a first compilation included, may take
 
 
-def parser(doc, **numbers):
-    """Returns a parser of --program, --seed and `--name=number` for each keyword."""
+def parser(doc, **defaults):
+    """Returns a parser of --program, --seed and `--name=value` for each keyword."""
     made = argparse.ArgumentParser(description=doc.splitlines()[0])
     made.add_argument("--program", choices=PROGRAMS, default="tiny")
     made.add_argument("--seed", type=int, default=0)
-    for name, value in numbers.items():
+    for name, value in defaults.items():
         made.add_argument(f"--{name}", type=type(value), default=value)
     return made
 
@@ -120,37 +120,46 @@ def _digest(leaf):
     return hashlib.sha256(head + leaf.tobytes()).hexdigest()
 
 
+def reference(program, settings, workdir, every=1):
+    """Returns the `Reference` of a run in a process that nothing happens to.
+
+    Args:
+      program: one of `PROGRAMS`, made.
+      settings: the `Settings` of the runs that are compared with it.
+      workdir: its work directory, a pathlib.Path.
+      every: steps between its checkpoints.
+    """
+    kept = dataclasses.replace(settings, every=every, keep=settings.steps + 1)
+    process = Process(program, workdir, kept)
+    if process.wait(seconds=TIMEOUT + settings.steps) != 0:
+        process.end()
+        raise RuntimeError(f"the whole run failed: {process.printed()[-2000:]}")
+    return Reference(program, settings, workdir)
+
+
 @dataclasses.dataclass
 class Reference:
-    """A run that nothing happened to, with all its checkpoints.
+    """A finished run that nothing happened to, with all its checkpoints.
 
     Attributes:
       program: one of `PROGRAMS`, made.
       settings: the `Settings` of the runs that are compared with it.
       workdir: its work directory.
-      every: steps between its checkpoints.
     """
 
     program: object
     settings: Settings
     workdir: pathlib.Path
-    every: int = 1
 
     def __post_init__(self):
-        keep = self.settings.steps + 1
-        settings = dataclasses.replace(self.settings, every=self.every, keep=keep)
-        process = Process(self.program, self.workdir, settings)
-        if process.wait(seconds=TIMEOUT + self.settings.steps) != 0:
-            process.end()
-            raise RuntimeError(f"the whole run failed: {process.printed()[-2000:]}")
         self.losses = losses(self.workdir)
         self.steps = set(Checkpoints(self.workdir).steps())
-        self._like = self.program.like(self.workdir)
+        self.like = self.program.like(self.workdir)
         self.state = functools.cache(lambda step: self.saved(self.workdir, step))
 
     def saved(self, workdir, step):
         """Returns the `digests` of the state that a run of the program has saved."""
-        return digests(Checkpoints(workdir).restore(step, self._like))
+        return digests(Checkpoints(workdir).restore(step, self.like))
 
     def wrong_losses(self, workdir):
         """Returns the steps of a run whose loss has other bits than here."""

@@ -163,7 +163,7 @@ def main():
     settings = Settings(steps=flags.steps, every=1)
     with harness.scratch() as root:
         program = harness.PROGRAMS[flags.program]()
-        reference = harness.Reference(program, settings, root / "whole")
+        reference = harness.reference(program, settings, root / "whole")
         tally = kill(reference, root, kills=flags.kills, seed=flags.seed)
     harness.finish("kill", dataclasses.asdict(tally), held(tally, flags.kills))
 

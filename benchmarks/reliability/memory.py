@@ -2,31 +2,33 @@
 
     python -m benchmarks.reliability.memory --steps=5000 --samples=5000
 
-After a warm-up of a tenth of the steps or samples, the resident memory must grow by
+After a warm-up of a fifth of the steps or samples, the resident memory must grow by
 less than 20 MB, nothing may be compiled, and the number of open files must not change;
 saves and reports go on all the while. Five minutes on two CPU cores.
 """
 
 import dataclasses
+import functools
 import gc
 import itertools
+import math
 import os
 import pathlib
+import statistics
 import time
 
 import jax
 
 import codefusion
 from benchmarks.reliability import harness
-from benchmarks.reliability.runs import FIRST_STAGE, Settings
+from benchmarks.reliability.runs import FIRST_STAGE, Settings, watched
 from benchmarks.reliability.tiny import Tiny
 from codefusion import assemble
 from codefusion.commands import allocator
 
 LIMIT = 20.0  # MB
 _MB = 1e6
-_WARM_UP = 0.1  # share of the steps and of the samples
-_LOOKS = 50  # at steps evenly apart, and as many at samples
+_WARM_UP = 0.2  # share of the looks
 _REQUESTS = 50  # answered at a time
 
 
@@ -48,49 +50,53 @@ class Programs:
 
 @dataclasses.dataclass
 class Looks:
-    """What the process held at moments after the warm-up.
+    """What the process held at moments of a run, of which the first are a warm-up.
 
     Attributes:
       programs: the `Programs` of the process.
       memory: resident bytes at each look.
       files: open files likewise.
-      compiled: programs compiled since the first look.
+      compiled: programs compiled so far, likewise.
     """
 
     programs: Programs
     memory: list[int] = dataclasses.field(default_factory=list)
     files: list[int] = dataclasses.field(default_factory=list)
-    compiled: int = 0
+    compiled: list[int] = dataclasses.field(default_factory=list)
 
     def look(self):
         """Takes one look."""
         gc.collect()
-        if not self.memory:
-            self._compiled_before = self.programs.count
-        self.compiled = self.programs.count - self._compiled_before
         self.memory.append(resident_bytes())
-        self.files.append(open_files_at_rest(self.files[0] if self.files else 0))
+        usual = statistics.median(self.files) if self.files else math.inf
+        self.files.append(open_files_at_rest(usual))
+        self.compiled.append(self.programs.count)
+
+    @property
+    def growth(self):
+        """The most held above the end of the warm-up: (MB, programs, files)."""
+        series = (self.memory, self.compiled, self.files)
+        rest = [values[int(_WARM_UP * len(values)) :] for values in series]
+        grown = [max(values) - values[0] for values in rest]
+        return grown[0] / _MB, grown[1], grown[2]
 
     def figures(self, name):
         """Returns {figure: value}."""
+        memory, compiled, files = self.growth
         return {
-            f"MB_of_growth_in_{name}": round(self.growth, 1),
-            f"programs_compiled_in_{name}": self.compiled,
-            f"more_open_files_in_{name}": max(self.files) - self.files[0],
+            f"MB_of_growth_in_{name}": round(memory, 1),
+            f"programs_compiled_in_{name}": compiled,
+            f"more_open_files_in_{name}": files,
         }
 
     def held(self, name):
         """Returns {what was to hold: whether it did}."""
+        memory, compiled, files = self.growth
         return {
-            f"under {LIMIT} MB of growth in {name}": self.growth < LIMIT,
-            f"nothing compiled in {name}": self.compiled == 0,
-            f"no more open files in {name}": max(self.files) <= self.files[0],
+            f"under {LIMIT} MB of growth in {name}": memory < LIMIT,
+            f"nothing compiled in {name}": compiled == 0,
+            f"no more open files in {name}": files <= 0,
         }
-
-    @property
-    def growth(self):
-        """The most memory that was held above the first look's, MB."""
-        return (max(self.memory) - self.memory[0]) / _MB
 
 
 def resident_bytes():
@@ -104,33 +110,32 @@ def open_files():
     return len(os.listdir("/proc/self/fd")) - 1  # less that of the listing
 
 
-def open_files_at_rest(expected):
-    """Returns the same, once a save under way is over: waits a second at most.
+def open_files_at_rest(usual):
+    """Returns how many are open, once a save under way is over.
 
     Args:
-      expected: a count that is not waited below.
+      usual: the count that is waited for, a second at most.
     """
     deadline = time.monotonic() + 1.0
     found = open_files()
-    while found > expected and time.monotonic() < deadline:
+    while found > usual and time.monotonic() < deadline:
         time.sleep(0.01)
         found = min(found, open_files())
     return found
 
 
-def train(program, workdir, settings, programs):
-    """Returns the `Looks` at a training run."""
+def train(program, workdir, settings, programs, *, number=100):
+    """Returns a number of `Looks` at a training run."""
     looks = Looks(programs)
-    first = FIRST_STAGE + int(_WARM_UP * settings.steps)
-    every = max(1, (settings.steps - first) // _LOOKS)
+    every = max(1, settings.steps // number)
 
     def read(stage, index, batch):
         done = index + (FIRST_STAGE if stage == "training" else 0)
-        if done >= first and (done - first) % every == 0:
+        if done % every == 0:
             looks.look()
         return batch
 
-    program.train(workdir, settings, read=read)
+    program.train(workdir, settings, change=functools.partial(watched, read=read))
     return looks
 
 
@@ -139,13 +144,10 @@ def sample(workdir, samples, programs):
     looks = Looks(programs)
     model = codefusion.load(workdir)
     examples = itertools.cycle(assemble.dataset(model.config).examples("train"))
-    every = max(_REQUESTS, samples // _LOOKS)
     for done in range(0, samples, _REQUESTS):
-        if done >= _WARM_UP * samples and done % every < _REQUESTS:
-            looks.look()
         requests = [e.utterance for e in itertools.islice(examples, _REQUESTS)]
         model.generate(requests, seed=done, truncate=True)
-    looks.look()
+        looks.look()
     return looks
 
 

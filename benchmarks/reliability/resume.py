@@ -16,7 +16,7 @@ import random
 import signal
 
 from benchmarks.reliability import harness
-from benchmarks.reliability.runs import FIRST_STAGE, Settings
+from benchmarks.reliability.runs import FIRST_STAGE, Settings, watched
 from codefusion.checkpoints import Checkpoints
 from codefusion.training.signals import Stopped
 
@@ -60,8 +60,11 @@ class Journal:
     def __init__(self, cut=None, *, is_stop=False):
         self.batches, self._cut, self._is_stop = [], cut, is_stop
 
-    def read(self, stage, index, batch):
-        """Returns the batch; see `runs.Watched`."""
+    def watch(self, stages):
+        """Returns stages whose batches are noted."""
+        return watched(stages, read=self._read)
+
+    def _read(self, stage, index, batch):
         number = index + (FIRST_STAGE if stage == "training" else 0)
         if number == self._cut and not self._is_stop:
             raise Crash
@@ -92,7 +95,9 @@ class Subject:
         reference, journal = self.reference, Journal(cut, is_stop=is_stop)
         first = Checkpoints(self.workdir).latest() or 0
         try:
-            reference.program.train(self.workdir, reference.settings, read=journal.read)
+            reference.program.train(
+                self.workdir, reference.settings, change=journal.watch
+            )
         except (Crash, Stopped):
             self.tally.cuts += 1
         self.compare(first, journal.batches)
@@ -116,7 +121,7 @@ def order(reference):
     """Returns the batches of an uncut run, [(steps before it, digest)]."""
     journal = Journal()
     workdir = reference.workdir.with_name("order")
-    reference.program.train(workdir, reference.settings, read=journal.read)
+    reference.program.train(workdir, reference.settings, change=journal.watch)
     return journal.batches
 
 
@@ -153,7 +158,7 @@ def main():
     settings = Settings(steps=flags.steps, every=flags.every)
     with harness.scratch() as root, harness.compiled_once(root):
         program = harness.PROGRAMS[flags.program]()
-        reference = harness.Reference(program, settings, root / "whole", flags.every)
+        reference = harness.reference(program, settings, root / "whole", flags.every)
         tally = resume(reference, root, cuts=flags.cuts, seed=flags.seed)
     harness.finish("resume", dataclasses.asdict(tally), held(tally, flags.cuts))
 

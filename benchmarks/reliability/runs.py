@@ -17,12 +17,14 @@ class Settings:
       every: steps between checkpoints; 0 saves only where a stage ends.
       keep: how many checkpoints are kept.
       log_every: steps in a row of metrics.
+      on_non_finite: what follows a step that is not finite, "stop" or "skip".
     """
 
     steps: int
     every: int = 0
     keep: int = 2
     log_every: int = 1
+    on_non_finite: str = "stop"
 
 
 class Watched:
@@ -47,10 +49,8 @@ class Watched:
                 yield self._read(self._stage, index, batch)
 
 
-def watched(stages, read):
-    """Returns stages whose batches pass through `read`, or the same if it is None."""
-    if read is None:
-        return stages
+def watched(stages, *, read):
+    """Returns stages whose batches pass through `read`."""
     return [
         dataclasses.replace(stage, batches=Watched(stage.batches, stage.name, read))
         for stage in stages

@@ -145,7 +145,7 @@ def main():
     settings = Settings(steps=flags.steps, every=flags.every)
     with harness.scratch() as root:
         program = harness.PROGRAMS[flags.program]()
-        reference = harness.Reference(program, settings, root / "whole")
+        reference = harness.reference(program, settings, root / "whole")
         tally = stop(reference, root, stops=flags.stops, seed=flags.seed)
     harness.finish("sigterm", dataclasses.asdict(tally), held(tally, flags.stops))
 

@@ -11,7 +11,7 @@ from unittest import mock
 
 import jax
 
-from benchmarks.reliability.runs import FIRST_STAGE, ROOT, watched
+from benchmarks.reliability.runs import FIRST_STAGE, ROOT
 from codefusion import assemble, workdirs
 from codefusion import config as configs
 from codefusion.commands import train as train_command
@@ -65,18 +65,24 @@ class Tiny:
         config.update_from_flattened_dict(self._overrides(settings))
         return assemble.check(config)
 
-    def train(self, workdir, settings, *, read=None):
+    def train(self, workdir, settings, *, change=list, mesh=None, load=None):
         """Returns the last state, trained or resumed in this process.
 
         Args:
           workdir: the work directory.
           settings: the `Settings`.
-          read: as in `watched`.
+          change: from the command's stages to those that are trained.
+          mesh: of the devices to train on; None for that of the config.
+          load: changes the parameters that the run starts from.
         """
-        stages = assemble.stages
-        watching = lambda *args: watched(stages(*args), read)  # noqa: E731
+        stages, meshes = assemble.stages, assemble.mesh
         with (
-            mock.patch.object(assemble, "stages", watching),
+            mock.patch.multiple(
+                assemble,
+                stages=lambda *args: change(stages(*args)),
+                mesh=lambda config: meshes(config) if mesh is None else mesh,
+            ),
+            mock.patch.object(train_command, "encoder_loader", lambda path: load),
             contextlib.redirect_stderr(io.StringIO()),
         ):
             return train_command.train(self.config(settings), workdir)
@@ -104,6 +110,7 @@ class Tiny:
             "training.checkpoint_every": settings.every,
             "training.max_to_keep": settings.keep,
             "training.log_every": settings.log_every,
+            "training.on_non_finite": settings.on_non_finite,
             **dict(self.overrides),
         }
 

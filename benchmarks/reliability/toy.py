@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.reliability.runs import FIRST_STAGE, Settings, watched
+from benchmarks.reliability.runs import FIRST_STAGE, Settings
 from codefusion.checkpoints import Checkpoints
 from codefusion.training import loop, optimizers
 from codefusion.training import step as training_step
@@ -54,17 +54,19 @@ class Toy:
         process.start()
         return _Forked(process)
 
-    def train(self, workdir, settings, *, read=None, stream=None):
+    def train(self, workdir, settings, *, change=list, mesh=None, load=None, **shown):
         """Returns the last state, trained or resumed in this process.
 
         Args:
           workdir: the work directory.
           settings: the `Settings`.
-          read: as in `watched`.
-          stream: where progress is shown; nowhere if None.
+          change: from the toy's stages to those that are trained.
+          mesh: of the devices to train on; None for all.
+          load: changes the parameters that the run starts from.
+          **shown: `stream`, where progress is shown; nowhere without.
         """
         return loop.train(
-            watched(self.stages(settings), read),
+            change(self.stages(settings)),
             _toy_params,
             workdir=workdir,
             seed=0,
@@ -72,7 +74,10 @@ class Toy:
                 workdir, max_to_keep=settings.keep, every_steps=settings.every
             ),
             log_every=settings.log_every,
-            stream=stream or io.StringIO(),
+            on_non_finite=settings.on_non_finite,
+            mesh=mesh,
+            load=load,
+            **{"stream": io.StringIO(), **shown},
         )
 
     def stages(self, settings):

@@ -8,7 +8,7 @@ from benchmarks.reliability.toy import Toy
 
 
 def test_ten_kills_lose_no_saved_step_and_change_no_bit(tmp_path):
-    reference = harness.Reference(Toy(), Settings(steps=24, every=1), tmp_path / "a")
+    reference = harness.reference(Toy(), Settings(steps=24, every=1), tmp_path / "a")
     tally = kill.kill(reference, tmp_path, kills=10, seed=0)
     assert harness.missed(kill.held(tally, 10)) == []
     assert tally.losses > 24 and tally.finished_runs

@@ -12,7 +12,7 @@ def reference(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     with harness.compiled_once(root):
         settings = Settings(steps=24, every=4)
-        yield harness.Reference(Toy(pause=0.0), settings, root / "whole", every=4)
+        yield harness.reference(Toy(pause=0.0), settings, root / "whole", every=4)
 
 
 def test_cuts_change_no_byte(tmp_path, reference):

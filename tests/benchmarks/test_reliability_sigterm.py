@@ -1,4 +1,4 @@
-"""Three stops of the toy; the full set is `make test-reliability`."""
+"""Two stops of the toy; the full set is `make test-reliability`."""
 
 from benchmarks.reliability import harness, sigterm
 from benchmarks.reliability.runs import Settings
@@ -6,9 +6,9 @@ from benchmarks.reliability.toy import Toy
 
 
 def test_stops_save_the_current_step_and_change_no_bit(tmp_path):
-    reference = harness.Reference(Toy(), Settings(steps=90, every=7), tmp_path / "a")
-    tally = sigterm.stop(reference, tmp_path, stops=3, seed=0)
-    assert harness.missed(sigterm.held(tally, 3)) == []
+    reference = harness.reference(Toy(), Settings(steps=90, every=7), tmp_path / "a")
+    tally = sigterm.stop(reference, tmp_path, stops=2, seed=0)
+    assert harness.missed(sigterm.held(tally, 2)) == []
 
 
 def test_a_stop_that_is_not_at_the_current_step_misses_the_figures():
