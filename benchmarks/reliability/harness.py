@@ -99,6 +99,7 @@ class Process:
             if self.code is not None:
                 return bool(condition())
             time.sleep(0.002)
+        self.end()
         raise TimeoutError(f"nothing after {seconds} s: {self.printed()[-2000:]}")
 
 

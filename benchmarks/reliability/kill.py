@@ -92,9 +92,8 @@ class Victim:
 
     def _has_saved(self):
         newest = self._newest()
-        self.committed = newest if self.committed is None else self.committed
         if newest is not None:
-            self.committed = max(newest, self.committed)
+            self.committed = max(newest, self.committed or 0)
         return self.committed != self.first
 
     def _newest(self):
