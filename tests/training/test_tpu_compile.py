@@ -1,14 +1,10 @@
 """A training step with the kernel, on eight chips that need not exist."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from codefusion import diffusion, models
+from codefusion import diffusion, models, sharding
 from codefusion.training import objectives, optimizers, step
 from codefusion.types import Batch
 from pallas_kernels import deviceless
@@ -37,29 +33,15 @@ MODEL = models.CodeFusion(
 )
 
 
-def over_devices(loss_fn, mesh):
-    """Returns the loss of a batch whose rows are spread over the mesh."""
-
-    def local(params, batch, key):
-        key = jax.random.fold_in(key, jax.lax.axis_index("data"))
-        return jax.lax.pmean(loss_fn(params, batch, key), "data")
-
-    whole, rows = PartitionSpec(), PartitionSpec("data")
-    return jax.shard_map(
-        local,
-        mesh=mesh,
-        in_specs=(whole, rows, whole),
-        out_specs=whole,
-        check_vma=False,
+@pytest.mark.parametrize("shape", [(1, 8, 1), (2, 2, 2)], ids=str)
+def test_a_sharded_training_step_compiles_with_the_kernel(shape):
+    data, fsdp, tensor = shape
+    mesh = sharding.make_mesh(
+        sharding.MeshShape(data, fsdp, tensor), deviceless.devices("v5e:2x4")
     )
-
-
-def test_a_sharded_training_step_compiles_with_the_kernel():
-    mesh = Mesh(np.array(deviceless.devices("v5e:2x4")), ("data",))
-    process = diffusion.GaussianProcess(diffusion.SqrtSchedule(), 0.25)
     objective = objectives.Objective(
         model=MODEL,
-        process=process,
+        process=diffusion.GaussianProcess(diffusion.SqrtSchedule(), 0.25),
         times=diffusion.StratifiedTimes(),
         loss=diffusion.TokenLoss(),
         context_dropout=0.0,
@@ -67,30 +49,33 @@ def test_a_sharded_training_step_compiles_with_the_kernel():
         has_code_rows=False,
     )
     optimizer = optimizers.OPTIMIZERS["adamw"]().build(100)
+    rows = sharding.batch_sharding(mesh, ROWS)
 
-    def shapes(tree, spec):
-        place = NamedSharding(mesh, spec)
-        return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), tree
-        )
+    def tokens(dtype):
+        return jax.ShapeDtypeStruct((ROWS, LENGTH), dtype, sharding=rows)
 
-    tokens = jax.ShapeDtypeStruct((ROWS, LENGTH), jnp.int32)
-    mask = jax.ShapeDtypeStruct((ROWS, LENGTH), jnp.bool_)
-    batch = Batch(tokens, mask, tokens, mask, jax.ShapeDtypeStruct((ROWS,), jnp.bool_))
-    params = jax.eval_shape(MODEL.init, jax.random.key(0), tokens, mask, tokens)[
-        "params"
-    ]
-    state = jax.eval_shape(
-        functools.partial(step.init_state, optimizer=optimizer), params
-    )
-    train_step = step.make_train_step(
-        over_devices(objective, mesh), optimizer, ema_decay=0.999
-    )
-    compiled = train_step.lower(
-        shapes(state, PartitionSpec()),
-        shapes(batch, PartitionSpec("data")),
-        shapes(jax.eval_shape(jax.random.key, 0), PartitionSpec()),
-    ).compile()
+    words, mask = tokens(jnp.int32), tokens(jnp.bool_)
+    flags = jax.ShapeDtypeStruct((ROWS,), jnp.bool_, sharding=rows)
+    batch = Batch(words, mask, words, mask, flags)
+
+    def start(key):
+        row = jnp.zeros((1, LENGTH), jnp.int32)
+        params = MODEL.init(key, row, row == 0, row)["params"]
+        return step.init_state(params, optimizer)
+
+    state = sharding.on_mesh(jax.eval_shape(start, jax.random.key(0)), mesh)
+    key = jax.eval_shape(jax.random.key, 0)
+    key = jax.ShapeDtypeStruct((), key.dtype, sharding=sharding.replicated(mesh))
+    with jax.set_mesh(mesh):
+        train_step = step.make_train_step(objective, optimizer, ema_decay=0.999)
+        compiled = train_step.lower(state, batch, key).compile()
     text = compiled.as_text()
     for name in ("attention_short_forward", "attention_short_backward", "all-reduce"):
         assert name in text
+    assert ("all-gather" in text) == (fsdp > 1)
+    # The state comes back where it lay, so that its memory serves again.
+    returned = compiled.output_shardings[0]
+    for before, after, leaf in zip(
+        *map(jax.tree.leaves, (state, returned, state)), strict=True
+    ):
+        assert after.is_equivalent_to(before.sharding, leaf.ndim)
