@@ -134,23 +134,6 @@ def test_damage_to_any_file_is_named_and_the_step_before_is_used(saved, damage, 
     assert Checkpoints(saved.workdir).latest() == 20
 
 
-@pytest.mark.slow
-def test_a_thousand_random_damages_restore_no_wrong_number(saved):
-    rng = random.Random(1)
-    good = pathlib.Path(saved.workdir) / "good"
-    shutil.copytree(folder_of(saved, 20), good)
-    for _ in range(1000):
-        path = rng.choice(data_files(folder_of(saved, 20)))
-        rng.choice([flip_bit, truncate, blank, delete])(path, rng)
-        checkpoints = Checkpoints(saved.workdir)
-        step = checkpoints.latest()
-        if step == 20:  # a flip between two tokens of the manifest changes nothing
-            assert_bit_identical(checkpoints.restore(20, like()), make_state(20))
-            assert path.name == "manifest.json"
-        shutil.rmtree(folder_of(saved, 20))
-        shutil.copytree(good, folder_of(saved, 20))
-
-
 def test_a_stray_file_is_noticed(saved):
     (folder_of(saved, 20) / "state" / "stray").write_text("x")
     assert "state/stray is not in the manifest" in saved.fault(20)

@@ -99,12 +99,16 @@ def test_other_programs_read_the_same_numbers(trained, published):
     assert all(found[name].tobytes() == expected[name].tobytes() for name in expected)
 
 
-def test_a_step_of_choice_is_exported_and_no_other_is_read_from_it(trained, tmp_path):
-    assert export.write(trained[0], tmp_path / "model", step=10) == 10
-    assert same(workdirs.read(tmp_path / "model")[2], trained[1][10])
+def test_a_step_of_choice_replaces_an_older_export(trained, copied, capsys):
+    flags = types.SimpleNamespace(workdir=str(trained[0]), out=str(copied), step=10)
+    export.run(types.SimpleNamespace(flags=flags))
+    assert "Exported step 10" in capsys.readouterr().err
+    assert same(workdirs.read(copied)[2], trained[1][10])
     with pytest.raises(ValueError, match="is an export of step 10, not of step 20"):
-        workdirs.read(tmp_path / "model", step=20)
-    card = (tmp_path / "model" / "README.md").read_text()
+        workdirs.read(copied, step=20)
+    with pytest.raises(ValueError, match="is an export itself"):
+        export.extra_of(copied, 10)
+    card = (copied / "README.md").read_text()
     assert "| set10 test (generated) | 100 |" in card
     assert "89.0 [83.0, 95.0]" in card and "set999" not in card
 
@@ -195,23 +199,17 @@ def test_nothing_is_written_over(trained, tmp_path, names, out, fault):
         export.check_out(out and str(tmp_path / out), trained[0])
 
 
-def test_an_older_export_is_replaced_and_an_export_is_none_to_export(
-    trained, copied, capsys
-):
-    flags = types.SimpleNamespace(workdir=str(trained[0]), out=str(copied), step=10)
-    export.run(types.SimpleNamespace(flags=flags))
-    assert "read back and found equal" in capsys.readouterr().err
-    assert workdirs.read(copied)[3] == 10
-    with pytest.raises(ValueError, match="is an export itself"):
-        export.write(copied, copied.parent / "second")
+def test_a_write_that_went_wrong_is_noticed(published):
+    read = workdirs.read(published)
+    for part, file in ((1, "tokenizer.model"), (2, exported.FILE)):
+        wrong = list(read)
+        wrong[part] = changed(read[part])
+        with pytest.raises(ValueError, match=f"{file} is not what was written"):
+            export.check_equal(published, *wrong)
 
 
-def test_a_write_that_went_wrong_is_noticed(trained, tmp_path, monkeypatch):
-    real = exported.write
-
-    def write(folder, params, **options):
-        real(folder, jax.tree.map(lambda a: a * 2, params), **options)
-
-    monkeypatch.setattr(exported, "write", write)
-    with pytest.raises(ValueError, match="model.safetensors is not what was written"):
-        export.write(trained[0], tmp_path / "model")
+def changed(value):
+    """Returns a tokenizer or parameters unlike the given."""
+    if isinstance(value, Tokenizer):
+        return Tokenizer.train(["a b c"] * 9, vocab_size=280)
+    return jax.tree.map(lambda a: a * 2, value)
