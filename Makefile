@@ -25,7 +25,7 @@ CUDA := $(VENV)/cuda-$(VERSION)
 JAX_VERSION := import jax; print(jax.__version__)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: quickstart test test-slow test-tpu-compile test-gpu-compile lint format doctor clean
+.PHONY: quickstart test test-slow test-tpu-compile test-gpu-compile test-reliability lint format doctor clean
 
 quickstart: $(CORE)
 	$(BIN)/codefusion train --config=$(CONFIG) --workdir=$(WORKDIR) $(FLAGS)
@@ -37,6 +37,13 @@ test: $(DEV)
 
 test-slow: $(DEV)
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m slow
+
+# What a run survives, at full size: hours. Each script ends in a line of figures.
+RELIABILITY := kill faults corrupt sigterm resume meshes processes disk non_finite memory
+test-reliability: $(LIBTPU)
+	status=0; for name in $(RELIABILITY); do \
+	  $(BIN)/python -m benchmarks.reliability.$$name || status=1; done; \
+	PYTHONPATH=$(LIBTPU) $(BIN)/python -m benchmarks.reliability.scaling || status=1; exit $$status
 
 # The TPU compiler, in a folder of its own: beside jax it would be taken for a TPU.
 test-tpu-compile: $(LIBTPU)
