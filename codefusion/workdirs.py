@@ -62,6 +62,14 @@ def read_config(path):
         ) from error
 
 
+_LATER_SETTINGS = (
+    "microbatches",
+    "on_non_finite",
+    "watchdog_minutes",
+    "compile_budget",
+)
+
+
 def _checked(path):
     """Returns the checked config of a work directory.
 
@@ -69,21 +77,13 @@ def _checked(path):
     """
     config = read_config(path)
     base = configs.base()
-    settings = [
-        (name, key) for name in ("inference", "evaluation") for key in base[name]
-    ]
-    model = [("model", key) for key in ("attention", "remat_policy")]
-    training = [
-        (stage, key)
-        for stage in ("pretraining", "training")
-        for key in base[stage]
-        if key != "optimizer"
-    ]
+    for name in ("inference", "evaluation"):
+        _complete(config, base, name, base[name])
+    _complete(config, base, "model", ("attention", "remat_policy"))
+    _complete(config, base, "pretraining", ("microbatches",))
+    _complete(config, base, "training", _LATER_SETTINGS)
     if "sharding" not in config:
         config.sharding = base.sharding
-    for name, key in [*settings, *model, *training]:
-        if name in config and key not in config[name]:
-            config[name][key] = base[name][key]
     try:
         return assemble.check(config)
     except ValueError as error:
@@ -91,6 +91,12 @@ def _checked(path):
             f"{path} is no config of this version: {error} Use the version that "
             "trained it, or set another --workdir."
         ) from error
+
+
+def _complete(config, base, name, keys):
+    for key in keys:
+        if name in config and key not in config[name]:
+            config[name][key] = base[name][key]
 
 
 def _exported(folder, like, tokenizer, step):
