@@ -57,6 +57,6 @@ def test_slices_are_written_before_their_topology():
 @pytest.mark.skipif(not deviceless.is_available(), reason="libtpu is not installed")
 def test_four_times_the_chips_take_the_same_memory_each():
     texts = ["v5e:2x2", "v5e:4x4", "2*v5e:4x4"]
-    measured = scaling.measure(scaling.small(), texts, rows_per_chip=8, fsdp=4)
+    measured = scaling.measure(scaling.small(), texts, rows_per_chip=32, fsdp=4)
     assert scaling.faults(measured) == []
     assert [added for _, _, added in measured][0] == 0
