@@ -91,13 +91,13 @@ class Job:
         """Returns whether all processes run."""
         return all(process.poll() is None for process in self.processes)
 
-    def until(self, step, seconds=harness.TIMEOUT):
+    def until(self, step, seconds=2 * harness.TIMEOUT):
         """Waits until a step is logged or a process ends, for some time at most."""
         deadline = time.monotonic() + seconds
         while self.logged() < step and self.runs() and time.monotonic() < deadline:
             time.sleep(0.02)
 
-    def wait(self, seconds=harness.TIMEOUT):
+    def wait(self, seconds=2 * harness.TIMEOUT):
         """Returns the exit codes; None of a process that had to be killed."""
         deadline = time.monotonic() + seconds
         codes = [_wait(p, deadline - time.monotonic()) for p in self.processes]
@@ -186,7 +186,7 @@ def train(workdir, settings, **shape):
     """Returns the losses by step, in hexadecimal, of a run that nothing happens to."""
     job = Job(workdir, settings, **shape)
     codes = job.wait()
-    if any(codes):
+    if any(code != 0 for code in codes):
         raise RuntimeError(f"exit codes {codes}: {job.printed(0)[-2000:]}")
     return harness.losses(workdir)
 
