@@ -2,7 +2,9 @@
 
 import atexit
 import contextlib
+import hashlib
 import os
+import pathlib
 import socket
 import sys
 import time
@@ -30,7 +32,8 @@ def join(
 
     Args:
       cluster: the hosts; None for a single process, which then joins nothing.
-      facts: what must be the same on all hosts, by name; versions are added.
+      facts: what must be the same on all hosts, by name; the versions of Python and
+        JAX and a hash of this package's code are added.
       timeout: seconds that hosts wait for each other at the start and at the end.
 
     Yields:
@@ -42,7 +45,7 @@ def join(
     if cluster is None:
         yield None
         return
-    facts = _versions() | dict(facts or {})
+    facts = _own_facts() | dict(facts or {})
     roster = rosters.gather(cluster, facts=facts, timeout=timeout)
     try:
         _initialize(roster, timeout)
@@ -56,15 +59,32 @@ def join(
     _leave(roster, timeout)
 
 
-def _versions():
+def _own_facts():
     python = ".".join(map(str, sys.version_info[:2]))
-    return {"Python": python, "jax": jax.__version__}
+    code = code_hash(pathlib.Path(__file__).parents[1])
+    return {"Python": python, "jax": jax.__version__, "code": code}
+
+
+def code_hash(package: pathlib.Path) -> str:
+    """Returns a hash of the modules of a package.
+
+    Hosts whose programs differ wait for each other in collectives that never meet.
+
+    Args:
+      package: its folder.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{file.relative_to(package)} {content}\n".encode())
+    return digest.hexdigest()[:12]
 
 
 def _initialize(roster, timeout):
     """Starts JAX's distributed runtime; all its processes are known to be there."""
     cluster = roster.cluster
     host, _ = cluster.address
+    seconds = max(1, round(timeout))
     if cluster.index:
         _wait_for_port(cluster, (host, roster.jax_port))
     on_loopback = host == "localhost" or host.startswith("127.")
@@ -75,8 +95,8 @@ def _initialize(roster, timeout):
         cluster.index,
         local_device_ids=cluster.local_devices,
         cluster_detection_method="deactivate",
-        initialization_timeout=int(timeout),
-        shutdown_timeout_seconds=int(timeout),
+        initialization_timeout=seconds,
+        shutdown_timeout_seconds=seconds,
         coordinator_bind_address=(
             f"{address}:{roster.jax_port}" if on_loopback else None
         ),

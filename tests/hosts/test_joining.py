@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from codefusion.hosts import wire
+from codefusion.hosts import joining, wire
 
 PROGRAM = pathlib.Path(__file__).with_name("program.py")
 NAME = socket.gethostname()
@@ -46,6 +46,20 @@ def run(*settings, num_hosts=None, devices=1, seconds=90):
         for host in hosts:
             host.kill()
     return [(host.returncode, *text) for host, text in zip(hosts, found, strict=True)]
+
+
+def test_a_changed_added_or_renamed_module_changes_the_hash_of_the_code(tmp_path):
+    def written(**modules):
+        package = tmp_path / str(len(list(tmp_path.iterdir())))
+        for name, text in modules.items():
+            (package / name).mkdir(parents=True)
+            (package / name / "module.py").write_text(text)
+        return joining.code_hash(package)
+
+    first = written(a="x = 1", b="")
+    assert written(b="", a="x = 1") == first
+    others = [written(a="x = 2", b=""), written(a="x = 1"), written(a="x = 1", c="")]
+    assert len({first, *others}) == 4
 
 
 def losses(text):
