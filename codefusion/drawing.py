@@ -134,7 +134,7 @@ def _resident(plan, params, x1, times, context):
     keep, pull = diffusion.coefficients(plan.sampler, plan.process, times)
     scale = plan.process.network_input(jnp.ones((len(t), 1, 1)), t)[:, 0, 0]
     x0_hat = resident_denoiser.sample(
-        models.resident.weights(params, dtype=dtype),
+        models.resident.weights(params, num_heads=plan.model.num_heads, dtype=dtype),
         resident_denoiser.Steps(
             models.resident.times(params, t, dtype=dtype), scale, keep, pull
         ),

@@ -1,6 +1,7 @@
 """The pieces that the encoder, the denoiser and the decoder share."""
 
 import functools
+import math
 
 import flax.linen as nn
 import jax
@@ -21,21 +22,38 @@ REMAT_POLICIES = {
 
 
 def _dot_rows(x, kernel, dimension_numbers, **kwargs):
-    """Returns x [..., D] times kernel [D, ...], [..., ...], as one product.
+    """Returns x [..., D] times kernel [D, F], [..., F], as one product of matrices.
 
     The gradient by the kernel then contracts one axis. Over batch and position apart
     XLA's CPU compiler would transpose the larger operand first.
     """
     del dimension_numbers  # of a dense layer: last axis with first
-    last_with_first = (((1,), (0,)), ((), ()))
-    rows = x.reshape(-1, x.shape[-1])
-    rows = jax.lax.dot_general(rows, kernel, last_with_first, **kwargs)
-    return rows.reshape(*x.shape[:-1], *kernel.shape[1:])
+    rows = jax.lax.dot(x.reshape(-1, x.shape[-1]), kernel, **kwargs)
+    return rows.reshape(*x.shape[:-1], -1)
 
 
 Dense = functools.partial(nn.Dense, dot_general=_dot_rows)
-# To heads: the kernel keeps their axis, along which a mesh splits it.
-HeadDense = functools.partial(nn.DenseGeneral, use_bias=False, dot_general=_dot_rows)
+
+
+class HeadDense(nn.Module):
+    """A linear layer to several vectors for each head, [..., D] to [..., N, *parts, H].
+
+    Its kernel [D, N * parts * H] has the heads outermost, because a mesh splits it
+    there: were the parts outside, a device would hold some of all heads' queries and
+    none of their keys. It is a matrix, because a TPU pads a last axis to 128.
+    """
+
+    num_heads: int
+    parts: tuple[int, ...]
+    head_width: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        """Returns [..., N, *parts, H] from [..., D]."""
+        shape = (self.num_heads, *self.parts, self.head_width)
+        flat = Dense(math.prod(shape), use_bias=False, dtype=self.dtype, name="dense")
+        return flat(x).reshape(*x.shape[:-1], *shape)
 
 
 def _promote_matrices(x, kernel, bias, *, dtype):
@@ -141,12 +159,14 @@ class ContextProjection(nn.Module):
     def __call__(self, context):
         """Returns keys and values, [layers, 2, B, S, N, H], from [B, S, D]."""
         project = HeadDense(
-            (self.num_layers, 2, self.num_heads, self.head_width),
-            dtype=self.dtype,
+            self.num_heads,
+            (self.num_layers, 2),
+            self.head_width,
+            self.dtype,
             name="key_value",
         )
         found = project(RMSNorm(self.dtype, name="norm")(context))
-        found = jnp.moveaxis(found, (2, 3), (0, 1))
+        found = jnp.moveaxis(found, (3, 4), (0, 1))
         return sharding.constrain(found, "batch", "length", "heads", None)
 
 
@@ -165,11 +185,12 @@ class SelfAttention(nn.Module):
     @nn.compact
     def __call__(self, x):
         """Returns [B, L, D] from [B, L, D]."""
-        shape = (3, self.num_heads, self.head_width)
         inner = self.num_heads * self.head_width
-        qkv = HeadDense(shape, dtype=self.dtype, name="qkv")(x)
-        qkv = sharding.constrain(qkv, "batch", "length", None, "heads", None)
-        query, key, value = jnp.unstack(qkv, axis=2)
+        project = HeadDense(
+            self.num_heads, (3,), self.head_width, self.dtype, name="qkv"
+        )
+        qkv = sharding.constrain(project(x), "batch", "length", "heads", None, None)
+        query, key, value = jnp.unstack(qkv, axis=3)
         out = attention(
             rotate(query), rotate(key), value, implementation=self.attention
         )

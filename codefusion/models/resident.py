@@ -7,11 +7,12 @@ from codefusion.models import denoiser
 from pallas_kernels import resident_denoiser
 
 
-def weights(params, *, dtype):
+def weights(params, *, num_heads, dtype):
     """Returns `resident_denoiser.Weights` of a model without alignment rounds.
 
     Args:
       params: of the whole model.
+      num_heads: of its attention.
       dtype: of the matrices.
     """
     params = params["denoiser"]
@@ -28,7 +29,7 @@ def weights(params, *, dtype):
         embed_bias=params["in"]["bias"][None],
         positions=params["positions"].astype(dtype),
         self_norm=scale("self_attention_norm"),
-        qkv=_flat(matrix("self_attention", "qkv", "kernel")),
+        qkv=_parts_first(matrix("self_attention", "qkv", "dense", "kernel"), num_heads),
         self_out=matrix("self_attention", "out", "kernel"),
         cross_norm=scale("cross_attention_norm"),
         query=matrix("cross_attention", "query", "kernel"),
@@ -61,9 +62,11 @@ def key_values(context):
     return found.reshape(*found.shape[:-2], -1)
 
 
-def _flat(kernel):
-    """Returns kernels [N, D, 3, heads, H] as matrices [N, D, 3I]."""
-    return kernel.reshape(*kernel.shape[:2], -1)
+def _parts_first(kernel, num_heads):
+    """Returns kernels [N, D, I / H * 3 * H], heads outermost, as [N, D, 3 * I]."""
+    layers, width, _ = kernel.shape
+    apart = kernel.reshape(layers, width, num_heads, 3, -1)
+    return jnp.moveaxis(apart, 3, 2).reshape(kernel.shape)
 
 
 def _stacked(stack):

@@ -25,8 +25,7 @@ RULES = {
 # Pattern of the end of a parameter's path -> logical axes of its last dimensions; the
 # first that matches counts. The moments of an optimizer have their parameter's path.
 PARAMETERS = (
-    (r"qkv/kernel", ("embed", None, "heads", None)),
-    (r"key_value/kernel", ("embed", None, None, "heads", None)),
+    (r"(qkv|key_value)/dense/kernel", ("embed", "heads")),
     (r"(query|key|value)/kernel", ("embed", "heads")),
     (r"(feed_forward|layer_\d+)/in/kernel", ("embed", "mlp")),
     (r"(feed_forward/out|mlp_out)/kernel", ("mlp", "embed")),

@@ -233,10 +233,7 @@ def muon_dimensions(params) -> Any:
         inside = any(name.startswith("layer") or name == "layers" for name in names)
         if names[-1:] != ["kernel"] or not inside or leaf.ndim < 2:
             return None
-        # A kernel to heads, [D, 3, N, H], is the matrix of its two sides.
-        first = leaf.ndim - (3 if "qkv" in names else 1)
-        outputs = tuple(range(first, leaf.ndim))
-        return optax.contrib.MuonDimensionNumbers((first - 1,), outputs)
+        return optax.contrib.MuonDimensionNumbers(leaf.ndim - 2, leaf.ndim - 1)
 
     return jax.tree_util.tree_map_with_path(dimensions, params)
 

@@ -77,7 +77,7 @@ def test_every_matrix_of_the_state_is_split_over_every_axis_it_can_be(scan_layer
         if leaf.size >= 32 * 32:
             assert name in split, name
     block = "layers/block" if scan_layers else "layer_0"
-    name = f"params/denoiser/stack/{block}/self_attention/qkv/kernel"
+    name = f"params/denoiser/stack/{block}/self_attention/qkv/dense/kernel"
     moments = [n for n in by_name if n.endswith(name.removeprefix("params/"))]
     assert len(moments) >= 3  # parameter, average, momentum
     assert len({by_name[n] for n in moments}) == 1

@@ -125,8 +125,8 @@ def test_muon_takes_the_matrices_of_layers_and_adamw_the_rest():
     chosen = optimizers.muon_dimensions(tree)
     assert chosen["embedding"] is None and chosen["head"]["kernel"] is None
     assert chosen["stack"]["layer_0"]["norm"] is None
-    assert tuple(chosen["stack"]["layer_0"]["in"]["kernel"]) == ((0,), (1,))
-    assert tuple(chosen["stack"]["layers"]["in"]["kernel"]) == ((1,), (2,))
+    assert tuple(chosen["stack"]["layer_0"]["in"]["kernel"]) == (0, 1)
+    assert tuple(chosen["stack"]["layers"]["in"]["kernel"]) == (1, 2)
 
 
 def test_muon_lowers_a_quadratic():
