@@ -27,10 +27,6 @@ _SAVED, _STEPS = FIRST_STAGE + 2, FIRST_STAGE + 5
 _OVERRIDES = {
     "pretraining.num_steps": 0,  # one stage compiles in half of the time
     "training.num_steps": _STEPS,
-    # AdamW divides by the size of a gradient and so makes much of the rounding of a
-    # small one. At a tenth of the usual rate that stays below the tolerance, while a
-    # step still changes the loss by a thousand times the tolerance.
-    "training.optimizer.learning_rate": 2e-4,
 }
 
 
