@@ -95,7 +95,11 @@ def test_the_train_command_runs_and_resumes(trained):
 
 @pytest.mark.parametrize(
     "words",
-    [w for w in codefusion_commands() if w[1] not in ("train", "doctor", "table", "plan")],
+    [
+        w
+        for w in codefusion_commands()
+        if w[1] not in ("train", "doctor", "table", "plan")
+    ],
     ids=lambda words: " ".join(words[1:2] + words[3:4]),
 )
 def test_the_commands_run(words, trained, capsys):

@@ -4,12 +4,10 @@ import functools
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from codefusion.training.watch import NonFiniteError, not_finite
-
-# What follows a step whose loss or gradient is not finite, by config.
-POLICIES = ("stop", "skip")
 
 
 def describe(stage, index, step, state, values, leaf_norms):
@@ -74,6 +72,11 @@ def keep_batch(workdir, batches, index, step):
     return str(path)
 
 
+def has_bad_parameters(state):
+    """Returns whether a parameter of a `TrainState` is not finite."""
+    return bool(_bad_leaves(state.params))
+
+
 def _names(tree):
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return [jax.tree_util.keystr(p, simple=True, separator="/") for p, _ in leaves]
@@ -86,12 +89,12 @@ def _bad_leaves(tree):
 
 
 def _is_finite(x):
-    if not jax.numpy.issubdtype(x.dtype, jax.numpy.inexact):
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
         return True
     if isinstance(x, np.ndarray):
         return bool(np.isfinite(x).all())
-    parts = (shard.data for shard in x.addressable_shards)
-    return all(bool(jax.numpy.isfinite(part).all()) for part in parts)
+    # Of an array over several hosts all of them come here, and learn the same.
+    return bool(jnp.isfinite(x).all())
 
 
 def _some(names):

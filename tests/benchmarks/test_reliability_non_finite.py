@@ -20,6 +20,7 @@ def judge(tmp_path_factory):
         Case("loss", 1, 10, "stop"),
         Case("gradient", 2, 11, "stop"),
         Case("parameter", 1, 1, "stop"),
+        Case("parameter", 1, 1, "skip"),
         Case("batch", 2, 12, "stop"),
         Case("batch", 1, 13, "skip"),
     ],

@@ -5,10 +5,7 @@ import pathlib
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import threading
-import time
 import types
 
 import jax
@@ -154,72 +151,6 @@ def test_a_broken_checkpoint_is_passed_over_and_the_run_ends_the_same(
         state = toy.train(tmp_path)
     assert toy.fingerprint(state) == whole[1]
     assert data.name in caplog.text and "step 15" in caplog.text
-
-
-def run_script(workdir, *settings):
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(workdir), *settings],
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for_checkpoint(process, workdir, beyond=0):
-    """Waits until a step beyond `beyond` is saved; returns the steps."""
-    for _ in range(3000):
-        steps = Checkpoints(workdir).steps()
-        if process.poll() is not None or (steps and steps[-1] > beyond):
-            return steps
-        time.sleep(0.02)
-    raise AssertionError("the run saved nothing within a minute")
-
-
-def finish(workdir, *settings):
-    process = run_script(workdir, *settings)
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors[-2000:]
-    return output.strip()
-
-
-def test_sigterm_saves_the_current_step_and_exits_with_code_0(tmp_path, whole):
-    process = run_script(tmp_path, "every=4", "pause=0.05")
-    seen = wait_for_checkpoint(process, tmp_path)
-    process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors[-2000:]
-    assert output == "" and "SIGTERM: saved at step" in errors
-    saved = Checkpoints(tmp_path).latest()
-    assert seen[-1] <= saved < 30
-    assert f"SIGTERM: saved at step {saved}." in errors
-    assert finish(tmp_path, "every=4") == whole[1]
-
-
-def kill_and_finish(workdir, num_kills, rng):
-    """Returns the fingerprint of a run killed `num_kills` times on its way."""
-    latest = 0
-    for _ in range(num_kills):
-        process = run_script(workdir, "every=1", "pause=0.01")
-        wait_for_checkpoint(process, workdir, beyond=latest)
-        time.sleep(rng.uniform(0.0, 0.1))
-        process.kill()
-        process.communicate()
-        newest = Checkpoints(workdir).latest()
-        assert newest >= latest, "a saved step was lost"
-        latest = newest
-    return finish(workdir, "every=1")
-
-
-def test_a_run_killed_while_it_saves_loses_no_saved_step(tmp_path, whole):
-    assert kill_and_finish(tmp_path, 2, random.Random(0)) == whole[1]
-
-
-@pytest.mark.slow
-def test_twenty_kills_lose_no_saved_step(tmp_path, whole):
-    rng = random.Random(1)
-    for trial in range(5):
-        assert kill_and_finish(tmp_path / str(trial), 4, rng) == whole[1]
 
 
 def test_a_second_ctrl_c_aborts_without_saving(tmp_path):

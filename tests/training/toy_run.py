@@ -1,11 +1,7 @@
-"""A small run with noise in its loss, two stages and an average; also a script.
-
-python tests/training/toy_run.py WORKDIR [name=number ...]
-"""
+"""A small run with noise in its loss, two stages and an average."""
 
 import hashlib
 import io
-import sys
 import time
 
 import jax
@@ -111,15 +107,3 @@ def fingerprint(tree):
         digest.update(f"{jax.tree_util.keystr(path)}{leaf.shape}{leaf.dtype}".encode())
         digest.update(leaf.tobytes())
     return digest.hexdigest()
-
-
-if __name__ == "__main__":
-    settings = dict(word.split("=") for word in sys.argv[2:])
-    length, pause = int(settings.get("steps", 30)), float(settings.get("pause", 0))
-    state = train(
-        sys.argv[1],
-        every=int(settings.get("every", 5)),
-        run_stages=stages(lengths=(12, length - 12), pause=pause),
-        stream=sys.stderr,
-    )
-    print(fingerprint(state))
