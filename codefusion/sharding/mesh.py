@@ -146,7 +146,7 @@ class RowPlacer:
         Args:
           batch: a tree of numpy arrays [K, ...], the rows of `local_rows`.
         """
-        if len(self._rows) == self._batch_size:
+        if self._sharding.is_fully_addressable:
             return jax.device_put(batch, self._sharding)
         return jax.tree.map(self._place, batch)
 

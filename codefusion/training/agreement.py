@@ -20,7 +20,8 @@ from codefusion.training.watch import LAG
 class Agreement:
     """Takes this process's wishes at each step; gives those of all.
 
-    With one process they are granted at once, and no collective runs.
+    With one process they are granted at once, and no collective runs. A wish to save is
+    still made until it is granted; those on their way by then are dropped.
 
     Args:
       mesh: the `Mesh` of the run.
@@ -37,6 +38,7 @@ class Agreement:
         )
         self._shape = (mesh.size, 2)
         self._pending = collections.deque()
+        self._granted = 0  # steps whose wishes to save were on their way
 
     def agree(self, *, stop, save):
         """Returns (stop, save) of any process, two bools; called once a step by all."""
@@ -49,4 +51,9 @@ class Agreement:
         self._pending.append(self._any(wishes))
         if len(self._pending) <= LAG:
             return False, False
-        return tuple(bool(x) for x in np.asarray(self._pending.popleft()))
+        stop, save = (bool(x) for x in np.asarray(self._pending.popleft()))
+        if self._granted:
+            self._granted -= 1
+            return stop, False
+        self._granted = LAG if save else 0
+        return stop, save

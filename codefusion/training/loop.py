@@ -91,6 +91,7 @@ def train(
     identity = resuming.identify(
         stages, seed=seed, config=config, tokenizer_hash=tokenizer_hash
     )
+    resuming.check_same_on_all_hosts(identity)
     spans = _spans(stages)
     mesh = sharding.make_mesh(sharding.MeshShape()) if mesh is None else mesh
     with contextlib.ExitStack() as stack:
@@ -101,8 +102,9 @@ def train(
         enter(compile_cache(workdir))
         enter(jax.set_mesh(mesh))
         stack.push(functools.partial(_settle, checkpoints))
-        begin = functools.partial(_begin, mesh, spans, init_params, load)
-        index, state, saved = begin(checkpoints, identity)
+        index, state, saved = _begin(
+            mesh, spans, init_params, load, checkpoints, identity
+        )
         goodput.resume(saved.get("goodput"))
         run = Run(
             workdir=pathlib.Path(workdir),
@@ -119,13 +121,15 @@ def train(
             goodput=goodput,
             watchdog=watchdog,
             agreement=Agreement(mesh),
+            state=state,
             **_shown(stack, workdir, spans[-1].end, int(state.step), stream),
         )
+        del state  # the run alone has it, and frees it between stages
         stack.callback(run.close)
         for span in spans[index:]:
-            state = _run_stage(run, span, state, jax.random.key(seed), mesh)
-        run.finish(state)
-    return state
+            _run_stage(run, span, jax.random.key(seed), mesh)
+        run.finish()
+    return run.state
 
 
 def _settle(checkpoints, kind, error, trace):
@@ -196,17 +200,19 @@ def _shown(stack, workdir, num_steps, step, stream):
     return found
 
 
-def _run_stage(run, span, state, key, mesh):
-    """Returns the state after the rest of a stage."""
+def _run_stage(run, span, key, mesh):
+    """Trains the rest of a stage."""
     stage = span.stage
-    done = int(state.step)
+    done = int(run.state.step)
     if done == span.first:
         run.tell_left_out(stage, done)
         if done > 0:
+            params, run.state = run.state.params, None
             start = functools.partial(
                 steps.init_state, optimizer=stage.optimizer, step=done
             )
-            state = _on_mesh(mesh, start, state.params)
+            run.state = _on_mesh(mesh, start, params)
+            del params
     train_step = steps.make_train_step(
         stage.loss_fn,
         stage.optimizer,
@@ -221,7 +227,6 @@ def _run_stage(run, span, state, key, mesh):
             with run.goodput.spend("steps"):
                 with run.goodput.spend("data_wait"):
                     batch = place(next(batches))
-                state, metrics = train_step(state, batch, key)
-                run.take(watch, step, state, metrics)
-                run.after_step(watch, step, state, is_end=step == span.end)
-    return state
+                run.state, metrics = train_step(run.state, batch, key)
+                run.take(watch, step, metrics)
+                run.after_step(watch, step, is_end=step == span.end)

@@ -1,7 +1,12 @@
 """Whether a checkpoint belongs to the run that wants to go on from it."""
 
+import hashlib
 import json
 from collections.abc import Iterator
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 from codefusion.checkpoints import CheckpointError
 
@@ -50,6 +55,25 @@ def differences(saved: dict[str, str], now: dict[str, str]) -> list[str]:
     absent = "(absent)"
     pairs = ((key, saved.get(key, absent), now.get(key, absent)) for key in both)
     return [f"{key}: {a} -> {b}" for key, a, b in pairs if a != b]
+
+
+def check_same_on_all_hosts(identity: dict[str, str]):
+    """Raises ValueError where another host would train other parameters.
+
+    Args:
+      identity: of this host, from `identify`; all hosts come here.
+    """
+    if jax.process_count() == 1:
+        return
+    text = json.dumps(identity, sort_keys=True)
+    digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.int32)
+    found = multihost_utils.process_allgather(digest)
+    others = np.flatnonzero((found != found[:1]).any(axis=1))
+    if len(others):
+        raise ValueError(
+            f"hosts {', '.join(map(str, others))} have other data, tokenizer or config "
+            "than host 0; expected the same files and packages on all hosts."
+        )
 
 
 def check_same_run(saved: dict[str, str], now: dict[str, str], *, workdir):

@@ -4,7 +4,6 @@ import dataclasses
 import pathlib
 import time
 from collections.abc import Callable
-from typing import Any
 
 from codefusion.checkpoints import Checkpoints
 from codefusion.hosts import Watchdog
@@ -40,7 +39,8 @@ class Run:
     """A run, beside the training itself.
 
     `train_seconds` is the time of the run up to `since`, resumed runs and compilation
-    included, evaluations and saves left out. `state` is the newest, only lent.
+    included, evaluations and saves left out. `state` is the newest, and nobody else
+    keeps one.
     """
 
     workdir: pathlib.Path
@@ -61,7 +61,8 @@ class Run:
     records: Records
     progress: Progress
     last_step: int
-    state: Any = None
+    state: TrainState
+    made_steps: bool = False
 
     def watch(self, span):
         """Returns the `Watch` over the steps of a stage."""
@@ -76,13 +77,13 @@ class Run:
 
         return Watch(on_step, on_fault)
 
-    def take(self, watch, step, state, metrics):
-        """Takes in a step that may still be running."""
-        self.state = state
+    def take(self, watch, step, metrics):
+        """Takes in the metrics of a step that may still be running."""
+        self.made_steps = True
         watch.push(step, metrics)
         self.watchdog.beat(step)
 
-    def after_step(self, watch, step, state, *, is_end):
+    def after_step(self, watch, step, *, is_end):
         """Evaluates, saves and stops where it is time to."""
         self.checkpoints.check()
         every = self.checkpoints.every_steps
@@ -102,26 +103,26 @@ class Run:
         seconds_since = started - self.since
         if evaluating:
             with self.goodput.spend("evaluation"):
-                self._evaluate(step, state, self.train_seconds + seconds_since)
+                self._evaluate(step, self.train_seconds + seconds_since)
             if self.agreement.is_alone:  # else at the next step, by all
                 stopping = bool(self.stop.received)
         if saving or wished or stopping:
             with self.goodput.spend("checkpointing"):
-                self._save(step, state, seconds_since)
+                self._save(step, seconds_since)
         self.since += time.monotonic() - started
         if stopping:
             self._stop(step)
 
-    def finish(self, state):
+    def finish(self):
         """Waits for the last save; stops if told to."""
         with self.goodput.spend("checkpointing"):
             self.checkpoints.wait()
         if self.stop.received:
-            raise Stopped(int(state.step))
+            raise Stopped(int(self.state.step))
 
     def close(self):
         """Shows in one line what the time of the run went to, if it made a step."""
-        if self.state is not None:
+        if self.made_steps:
             self.progress.note(self.goodput.summary())
 
     def tell_left_out(self, stage, step):
@@ -133,7 +134,7 @@ class Run:
                 "than data.source_length or data.target_length."
             )
 
-    def _save(self, step, state, seconds_since):
+    def _save(self, step, seconds_since):
         """Begins to save the state, with all that a resumed run needs."""
         extra = dict(
             identity=self.identity,
@@ -142,7 +143,7 @@ class Run:
             seconds_since=seconds_since,
             goodput=self.goodput.to_json(),
         )
-        self.checkpoints.save(step, state, extra, self.files)
+        self.checkpoints.save(step, self.state, extra, self.files)
         self.records.write(step, "goodput", self.goodput.values())
 
     def _stop(self, step):
@@ -153,11 +154,11 @@ class Run:
         self.progress.note(f"{wish}: saved at step {step}.")
         raise Stopped(step)
 
-    def _evaluate(self, step, state, seconds):
+    def _evaluate(self, step, seconds):
         """Writes and shows what the evaluators find after `seconds` of training."""
         values = {}
         for evaluator in self.evaluators:
-            values |= evaluator(step, state)
+            values |= evaluator(step, self.state)
         self.records.write(step, "evaluation", values | {"train_seconds": seconds})
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         self.progress.note(f"step {step}: {shown}")

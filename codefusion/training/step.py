@@ -4,7 +4,6 @@ params' = params + update(gradient of the loss)
 ema' = d ema + (1 - d) params',  d = min(decay, (1 + n) / (10 + n)) at update n,   (9)
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -108,8 +107,9 @@ def make_train_step(
     def train_step(state, batch, key):
         gradient = jax.value_and_grad(loss_fn, has_aux=True)
         step_key = jax.random.fold_in(key, state.step)
-        accumulate = functools.partial(_accumulate, gradient, microbatches)
-        (loss, parts), grads = accumulate(state.params, batch, step_key)
+        (loss, parts), grads = _accumulate(
+            gradient, microbatches, state.params, batch, step_key
+        )
         chex.assert_shape(loss, ())
         grads = sharding.constrain_state(grads)
 

@@ -82,7 +82,8 @@ def test_a_process_reads_the_rows_of_its_devices_and_no_others(
 def test_rows_lie_where_their_numbers_say(monkeypatch):
     placed = {}
     rows = np.array([0, 1, 6, 7])
-    monkeypatch.setattr(meshes, "batch_sharding", lambda *_: None)
+    elsewhere = types.SimpleNamespace(is_fully_addressable=False)
+    monkeypatch.setattr(meshes, "batch_sharding", lambda *_: elsewhere)
     monkeypatch.setattr(meshes, "local_rows", lambda *_: rows)
 
     def make(shape, place, part):
