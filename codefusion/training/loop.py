@@ -91,14 +91,12 @@ def train(
     identity = resuming.identify(
         stages, seed=seed, config=config, tokenizer_hash=tokenizer_hash
     )
-    resuming.check_same_on_all_hosts(identity)
     spans = _spans(stages)
     mesh = sharding.make_mesh(sharding.MeshShape()) if mesh is None else mesh
     with contextlib.ExitStack() as stack:
         enter = stack.enter_context
         goodput = enter(Goodput(workdir, compile_budget=compile_budget))
-        watchdog = Watchdog(workdir, minutes=watchdog_minutes, roster=roster)
-        enter(watchdog)
+        watchdog = enter(Watchdog(workdir, minutes=watchdog_minutes, roster=roster))
         enter(compile_cache(workdir))
         enter(jax.set_mesh(mesh))
         stack.push(functools.partial(_settle, checkpoints))
@@ -124,12 +122,11 @@ def train(
             state=state,
             **_shown(stack, workdir, spans[-1].end, int(state.step), stream),
         )
-        del state  # the run alone has it, and frees it between stages
         stack.callback(run.close)
+        del state  # the run alone has it, and frees it between stages
         for span in spans[index:]:
             _run_stage(run, span, jax.random.key(seed), mesh)
-        run.finish()
-    return run.state
+        return run.finish()
 
 
 def _settle(checkpoints, kind, error, trace):
@@ -169,6 +166,7 @@ def _new_state(mesh, init_params, load, optimizer):
 
 def _begin(mesh, spans, init_params, load, checkpoints, identity):
     """Returns (number of the span, state, what was saved beside the state)."""
+    resuming.check_same_on_all_hosts(identity)
     step = checkpoints.latest()
     if step is None:
         return 0, _new_state(mesh, init_params, load, spans[0].stage.optimizer), {}

@@ -114,11 +114,12 @@ class Run:
             self._stop(step)
 
     def finish(self):
-        """Waits for the last save; stops if told to."""
+        """Returns the last state once it is saved; stops if told to."""
         with self.goodput.spend("checkpointing"):
             self.checkpoints.wait()
         if self.stop.received:
             raise Stopped(int(self.state.step))
+        return self.state
 
     def close(self):
         """Shows in one line what the time of the run went to, if it made a step."""
