@@ -1,7 +1,7 @@
 """Trees of arrays to and from a folder, by orbax, from all hosts and onto any mesh.
 
-A save copies nothing on a CPU: the arrays that it lends are views, and JAX gives a
-donated buffer of which there is a view not to the next step but back.
+On a CPU a save copies nothing: it reads views of the arrays' buffers. As long as there
+is a view, JAX does not let a step that a buffer is donated to write into it.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from codefusion.checkpoints import manifest
+from codefusion.checkpoints import background, manifest
 from codefusion.checkpoints.errors import CheckpointError
 
 # Longer than a healthy file system takes; what waits for a lost host must end.
@@ -38,7 +38,7 @@ def begin_write(folder, leaves):
     import orbax.checkpoint as ocp
 
     for name in ("absl", "asyncio"):
-        logging.getLogger(name).addFilter(_is_no_trace)  # once, however often
+        logging.getLogger(name).addFilter(_is_shown)  # once, however often
     options = ocp.options.AsyncOptions(
         timeout_secs=TIMEOUT_SECONDS,
         # Where making them fails, threads would wait for them until the time-out.
@@ -47,7 +47,8 @@ def begin_write(folder, leaves):
     writer = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler(), async_options=options)
     with contextlib.ExitStack() as on_failure:
         on_failure.callback(writer.close)
-        writer.save(folder, args=ocp.args.PyTreeSave(leaves))
+        # Its own thread, which waits for all hosts, is thereby a daemon.
+        background.start(writer.save, folder, args=ocp.args.PyTreeSave(leaves)).result()
         on_failure.pop_all()
     return writer
 
@@ -96,6 +97,6 @@ def check_leaves(folder, like):
             )
 
 
-def _is_no_trace(record) -> bool:
-    """Drops the traces that orbax leaves in logs of errors that it also raises."""
+def _is_shown(record) -> bool:
+    """Returns False for a trace that orbax logs of an error that it also raises."""
     return not (record.exc_info and "orbax" in record.pathname + record.getMessage())

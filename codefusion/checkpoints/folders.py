@@ -7,10 +7,12 @@ folder with neither was damaged from outside.
 """
 
 import contextlib
+import uuid
 
 from codefusion.checkpoints import disk, manifest
 
 _MARK = "unfinished."
+_PROBE = "probe."
 
 
 def steps(root) -> list[int]:
@@ -42,15 +44,16 @@ def begin(root, step: int):
 
 def finish(root, step: int):
     """Takes the mark from a step whose manifest is written."""
-    # Which is what counts: with a manifest the mark says nothing.
-    with contextlib.suppress(OSError):
+    # Which is what counts: with a manifest the mark says nothing. Buckets have errors
+    # of many kinds, here and below.
+    with contextlib.suppress(Exception):
         (root / f"{_MARK}{step}").unlink(missing_ok=True)
 
 
 def remove(root, step: int):
     """Removes a step; what cannot be removed is marked, and no checkpoint."""
     folder = root / str(step)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(Exception):
         (root / f"{_MARK}{step}").write_bytes(b"")
         (folder / manifest.NAME).unlink(missing_ok=True)
         disk.flush(root)
@@ -59,9 +62,21 @@ def remove(root, step: int):
         finish(root, step)
 
 
+def write_probe(root) -> str:
+    """Returns the name of a new file, which proves that the root can be written to."""
+    name = f"{_PROBE}{uuid.uuid4().hex}"
+    (root / name).write_bytes(b"1")
+    return name
+
+
 def clear(root):
-    """Removes what saves that were cut off have left."""
-    for step in _marked(_names(root)):
+    """Removes what saves and starts that were cut off have left."""
+    names = _names(root)
+    for name in names:
+        if name.startswith(_PROBE):
+            with contextlib.suppress(Exception):  # it does no harm
+                (root / name).unlink(missing_ok=True)
+    for step in _marked(names):
         if _is_committed(root, step):
             finish(root, step)
         else:

@@ -1,6 +1,7 @@
 """The list of a checkpoint's files with their sizes and SHA-256, which commits it.
 
-The hashes are of what was read back from the disk after writing.
+The hashes are of what is read back after flushing, which the system may answer from
+memory: they do not prove what the disk itself holds.
 """
 
 import concurrent.futures
@@ -56,7 +57,10 @@ def fault(folder) -> str | None:
         return f"file {NAME} is missing"
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         return f"file {NAME} cannot be used ({reason(error)})"
-    present = set(disk.walk(folder)[0]) - {NAME}
+    try:
+        present = set(disk.walk(folder)[0]) - {NAME}
+    except OSError as error:
+        return f"its folder cannot be read ({reason(error)})"
     if missing := sorted(set(recorded) - present):
         return f"file {missing[0]} is missing"
     faults = _map(lambda n: _file_fault(folder, n, recorded[n]), sorted(recorded))

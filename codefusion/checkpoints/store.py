@@ -8,13 +8,19 @@ import json
 import logging
 import os
 import time
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 
-from codefusion.checkpoints import arrays, disk, first_host, folders, manifest
+from codefusion.checkpoints import (
+    arrays,
+    background,
+    disk,
+    first_host,
+    folders,
+    manifest,
+)
 from codefusion.checkpoints.errors import CheckpointError, reason
 
 _log = logging.getLogger(__name__)
@@ -51,7 +57,6 @@ class Checkpoints:
         self._saved_at = time.monotonic()
         self._intact = set()  # alike on all hosts
         self._saving = None
-        self._background = concurrent.futures.ThreadPoolExecutor(1, "checkpoints")
 
     def steps(self) -> list[int]:
         """Returns the steps that have a checkpoint, intact or not, oldest first.
@@ -70,9 +75,10 @@ class Checkpoints:
     def prepare(self):
         """Makes the folder and proves that all hosts share it and may write to it."""
         name = first_host.call(self._write_probe)
-        blind = first_host.without((self.folder / name).exists())
+        blind = first_host.without(self._sees(name))
         if jax.process_index() == 0:
-            (self.folder / name).unlink()
+            with contextlib.suppress(Exception):  # the next save clears it
+                (self.folder / name).unlink()
         if blind:
             raise CheckpointError(
                 f"Host {', '.join(map(str, blind))} of {jax.process_count()} does not "
@@ -113,7 +119,7 @@ class Checkpoints:
         try:
             if first_host.call(functools.partial(self._begin, save)):
                 writer = arrays.begin_write(self.folder / str(step) / _STATE, leaves)
-                save.done = self._background.submit(self._finish, save, writer)
+                save.done = background.start(self._finish, save, writer)
                 self._saving = save
         except Exception as error:  # tensorstore and orbax have errors of many kinds
             raise self._failure(save, error) from error
@@ -138,11 +144,8 @@ class Checkpoints:
         _raise(error)
 
     def close(self):
-        """Waits like `wait` and ends the background thread."""
-        try:
-            self.wait()
-        finally:
-            self._background.shutdown()
+        """Does as `wait`: between saves no thread and no file is held."""
+        self.wait()
 
     def latest(self) -> int | None:
         """Returns the newest intact step, or None if there is no checkpoint at all.
@@ -193,16 +196,22 @@ class Checkpoints:
         return arrays.read(folder / _STATE, like)
 
     def _write_probe(self):
-        name = f"probe.{uuid.uuid4().hex}"
         try:
             disk.make_folder(self.folder)
-            (self.folder / name).write_bytes(b"1")
+            return folders.write_probe(self.folder)
         except Exception as error:  # buckets have errors of many kinds
             raise CheckpointError(
                 f"Checkpoints cannot be written to {self.folder}: {reason(error)}. "
                 f"Set --workdir to a folder that can be written to."
             ) from error
-        return name
+
+    def _sees(self, name):
+        """Returns whether a file is there; an error is told, as all hosts go on."""
+        try:
+            return (self.folder / name).exists()
+        except Exception as error:  # buckets have errors of many kinds
+            _log.warning("%s cannot be looked up: %s.", self.folder, reason(error))
+            return False
 
     def _latest(self):
         faults = []
@@ -255,7 +264,8 @@ class Checkpoints:
         try:
             self._commit(save)
         except Exception:
-            folders.remove(self.folder, save.step)
+            with contextlib.suppress(Exception):  # else it would hide the first error
+                folders.remove(self.folder, save.step)
             raise
         self._prune(save.step)
 
@@ -281,17 +291,22 @@ class Checkpoints:
         if jax.process_index() == 0:
             with contextlib.suppress(Exception):
                 folders.clear(self.folder)
-        kept = self.steps()
-        last = f"the last good one is step {kept[-1]}" if kept else "there is none yet"
         free = disk.free(self.folder)
         space = f"{_mib(save.needed)} needed"
         if free is not None:
             space += f", {_mib(free)} free"
         return CheckpointError(
             f"Checkpoint {save.step} could not be saved to {self.folder}: "
-            f"{reason(error)} ({space}); {last}. "
+            f"{reason(error)} ({space}); {self._last_good()}. "
             f"Make room or set another --workdir, and run the same command again."
         )
+
+    def _last_good(self):
+        try:
+            kept = self.steps()
+        except Exception as error:  # what keeps a save from a disk may keep a look too
+            return f"the earlier ones cannot be listed ({reason(error)})"
+        return f"the last good one is step {kept[-1]}" if kept else "there is none yet"
 
 
 @dataclasses.dataclass

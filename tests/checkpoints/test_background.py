@@ -1,7 +1,10 @@
 """A save goes on while the program does, and nothing of it is lost or mixed up."""
 
 import os
+import subprocess
+import sys
 import threading
+import time
 
 import jax
 import numpy as np
@@ -131,6 +134,41 @@ def test_after_a_failure_the_same_object_saves_again(tmp_path, monkeypatch, brok
     checkpoints.save(2, state_of(2))
     checkpoints.wait()
     assert Checkpoints(tmp_path).latest() == 2
+
+
+FAILS_AMID_A_SAVE = """
+import sys, threading
+import numpy as np
+import orbax.checkpoint as ocp
+from codefusion.checkpoints import Checkpoints, manifest
+reached = threading.Event()
+def hang(*args):
+    reached.set()
+    threading.Event().wait(60)
+owner = {"orbax": ocp.PyTreeCheckpointHandler, "manifest": manifest}[sys.argv[2]]
+setattr(owner, {"orbax": "finalize", "manifest": "write"}[sys.argv[2]], hang)
+Checkpoints(sys.argv[1]).save(1, {"kernel": np.zeros(4)})
+assert reached.wait(30)
+print("saving", flush=True)
+raise SystemExit(3)
+"""
+
+
+@pytest.mark.parametrize("place", ["orbax", "manifest"])
+def test_a_program_that_fails_does_not_wait_for_a_save_that_hangs(tmp_path, place):
+    process = subprocess.Popen(
+        [sys.executable, "-c", FAILS_AMID_A_SAVE, str(tmp_path), place],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
+    try:
+        assert process.stdout.readline() == b"saving\n"
+        start = time.monotonic()
+        assert process.wait(timeout=30) == 3
+        assert time.monotonic() - start < 15
+    finally:
+        process.kill()
+        process.stdout.close()
 
 
 def test_minutes_count_from_the_start_of_a_save(tmp_path, monkeypatch, held):

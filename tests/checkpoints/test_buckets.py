@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from codefusion.checkpoints import CheckpointError, Checkpoints
+from codefusion.checkpoints import CheckpointError, Checkpoints, disk, manifest
 
 spec = importlib.util.spec_from_file_location(
     "bucket", pathlib.Path(__file__).with_name("bucket.py")
@@ -102,6 +102,38 @@ def test_damage_in_a_bucket_is_named_and_passed_over(objects, caplog):
     assert "Checkpoint 2 is not intact" in caplog.text
     with pytest.raises(CheckpointError, match="Checkpoint 2 in gs://bucket/run"):
         checkpoints.restore(2, state_of(2))
+
+
+def test_a_mark_that_cannot_be_taken_away_costs_no_committed_step(objects, monkeypatch):
+    real = bucket.Bucket.rm_file
+
+    def rm_file(self, path):
+        if "unfinished" in path:
+            raise RuntimeError("503 service unavailable")
+        real(self, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bucket.Bucket, "rm_file", rm_file)
+        checkpoints = save(1)
+    assert f"{FOLDER}/unfinished.1" in objects
+    assert checkpoints.latest() == 1 and is_right(checkpoints, 1)
+    save(2)
+    assert f"{FOLDER}/unfinished.1" not in objects
+
+
+def test_a_removal_that_fails_hides_not_why_the_save_did(objects, monkeypatch):
+    def write(*args):
+        raise OSError("quota exceeded")
+
+    def remove_tree(folder):
+        raise RuntimeError("503 service unavailable")
+
+    checkpoints = save(1)
+    monkeypatch.setattr(manifest, "write", write)
+    monkeypatch.setattr(disk, "remove_tree", remove_tree)
+    checkpoints.save(2, state_of(2))
+    with pytest.raises(CheckpointError, match="quota exceeded.* one is step 1"):
+        checkpoints.wait()
 
 
 def test_a_bucket_that_refuses_is_an_error_that_names_it(objects, monkeypatch):

@@ -15,7 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codefusion.checkpoints import CheckpointError, Checkpoints
+from codefusion.checkpoints import (
+    CheckpointError,
+    Checkpoints,
+    disk,
+    folders,
+    manifest,
+)
 
 
 def make_state(step):
@@ -137,6 +143,57 @@ def test_damage_to_any_file_is_named_and_the_step_before_is_used(saved, damage, 
 def test_a_stray_file_is_noticed(saved):
     (folder_of(saved, 20) / "state" / "stray").write_text("x")
     assert "state/stray is not in the manifest" in saved.fault(20)
+
+
+def test_a_step_whose_folder_cannot_be_read_is_passed_over(saved, monkeypatch, caplog):
+    real = disk.walk
+
+    def walk(folder):
+        if folder.name == "20":
+            raise PermissionError(13, "Permission denied")
+        return real(folder)
+
+    monkeypatch.setattr(disk, "walk", walk)
+    assert saved.latest() == 10
+    assert "20 is not intact: its folder cannot be read (Permission" in caplog.text
+
+
+def test_an_error_while_looking_for_the_last_good_step_hides_no_other(
+    saved, monkeypatch
+):
+    def write(*args):
+        monkeypatch.setattr(folders, "steps", unreadable)
+        raise OSError(28, "No space left on device")
+
+    def unreadable(root):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(manifest, "write", write)
+    saved.save(30, make_state(30))
+    with pytest.raises(CheckpointError, match=r"No space left.*cannot be listed \(Inp"):
+        saved.wait()
+
+
+def test_a_probe_that_a_kill_left_behind_is_cleared(saved):
+    folders.write_probe(saved.folder)
+    saved.save(30, make_state(30))
+    saved.wait()
+    assert sorted(path.name for path in saved.folder.iterdir()) == ["20", "30"]
+
+
+def test_a_host_that_cannot_look_for_the_probe_says_so(saved, monkeypatch, caplog):
+    real = type(saved.folder).exists
+
+    def exists(path):
+        if path.name.startswith("probe."):
+            raise RuntimeError("503 service unavailable")
+        return real(path)
+
+    monkeypatch.setattr(type(saved.folder), "exists", exists)
+    with pytest.raises(CheckpointError, match="Host 0 of 1 does not see"):
+        saved.prepare()
+    assert "cannot be looked up: 503 service unavailable" in caplog.text
+    assert sorted(os.listdir(saved.folder)) == ["10", "20"]
 
 
 def test_when_none_is_intact_each_is_named_and_nothing_starts_anew(saved):
