@@ -89,6 +89,7 @@ def test_a_comparison_calls_both_in_turn(floor):
     assert result["lowest"] <= result["ratio"] <= result["highest"]
 
 
+@pytest.mark.slow
 def test_the_script_prints_a_line_per_step():
     names = ["denoise-1", "denoise-8", "train-8"]
     run = subprocess.run(
