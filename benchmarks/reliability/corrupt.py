@@ -8,14 +8,11 @@ be must be found and restored to the bit, and every step passed over must be nam
 the damaged file; with none left that must be an error, which names them all.
 """
 
-import argparse
 import collections
 import pathlib
 import random
-import sys
-import tempfile
 
-from benchmarks.reliability import trials
+from benchmarks.reliability import harness, trials
 from codefusion.checkpoints import CheckpointError, Checkpoints
 
 STEPS = (10, 20, 30)
@@ -95,14 +92,11 @@ def trial(folder, rng):
 
 def main():
     """Runs the cases; the exit code is 1 if one went wrong."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+    args = harness.parser(__doc__, cases=1000).parse_args()
     rng = random.Random(args.seed)
     counts, faults = collections.Counter(), []
-    with tempfile.TemporaryDirectory() as folder:
-        good, folder = pathlib.Path(folder, "good"), pathlib.Path(folder, "damaged")
+    with harness.scratch() as root:
+        good, folder = root / "good", root / "damaged"
         trials.save(good, *STEPS, max_to_keep=len(STEPS))
         for case in range(args.cases):
             trials.copy(good, folder)
@@ -111,13 +105,15 @@ def main():
             if fault:
                 faults.append(fault)
                 print(f"case {case}: {fault}", flush=True)
-    kinds = ", ".join(f"{counts[kind.__name__]} x {kind.__name__}" for kind in DAMAGES)
-    print(
-        f"corrupt: {args.cases} cases ({kinds}): {args.cases - len(faults)} restored "
-        f"the newest intact step to the bit and named file and step, {len(faults)} "
-        "did not"
-    )
-    sys.exit(bool(faults) or not args.cases)
+    figures = {
+        "cases": args.cases,
+        **{f"x {kind.__name__}": counts[kind.__name__] for kind in DAMAGES},
+        "restored the newest intact step to the bit and named file and step": (
+            args.cases - len(faults)
+        ),
+    }
+    held = {"0 wrong cases": not faults, "at least one case": args.cases > 0}
+    harness.finish("corrupt", figures, held)
 
 
 if __name__ == "__main__":

@@ -28,13 +28,35 @@ TIMEOUT = 600.0  # seconds that a start, a first compilation included, may take
 
 
 def parser(doc, **defaults):
-    """Returns a parser of --program, --seed and `--name=value` for each keyword."""
+    """Returns a parser of --seed and `--name=value` for each keyword.
+
+    Args:
+      doc: of the script; its first line tells what it does.
+      **defaults: value by name; that of `program` is one of `PROGRAMS`.
+    """
     made = argparse.ArgumentParser(description=doc.splitlines()[0])
-    made.add_argument("--program", choices=PROGRAMS, default="tiny")
-    made.add_argument("--seed", type=int, default=0)
-    for name, value in defaults.items():
-        made.add_argument(f"--{name}", type=type(value), default=value)
+    for name, value in {"seed": 0, **defaults}.items():
+        choices = PROGRAMS if name == "program" else None
+        made.add_argument(f"--{name}", type=type(value), default=value, choices=choices)
     return made
+
+
+def fault():
+    """Returns the field of a `Tally` for a count that has to be 0."""
+    return dataclasses.field(default=0, metadata={"is_fault": True})
+
+
+class Tally:
+    """Base of the dataclasses in which the scripts count what happened."""
+
+    def faults(self):
+        """Returns {name: count} of what has to be 0."""
+        fields = [f for f in dataclasses.fields(self) if "is_fault" in f.metadata]
+        return {field.name: getattr(self, field.name) for field in fields}
+
+    def held(self):
+        """Returns {what was to hold: whether it did} of the faults."""
+        return {f"0 {name}": count == 0 for name, count in self.faults().items()}
 
 
 class Process:
@@ -180,12 +202,19 @@ class Reference:
 
 
 def unfinished(workdir):
-    """Returns the names beside the intact checkpoints: what a save left half done."""
+    """Returns what saves have left half done, {(name, time of its last change)}.
+
+    That is all that lies beside the intact checkpoints, but for the probe of a start.
+    """
     saved = Checkpoints(workdir)
     whole = {str(step) for step in saved.steps() if saved.fault(step) is None}
     if not saved.folder.is_dir():
-        return []
-    return sorted({path.name for path in saved.folder.iterdir()} - whole)
+        return set()
+    return {
+        (path.name, os.stat(path).st_mtime_ns)
+        for path in saved.folder.iterdir()
+        if path.name not in whole and not path.name.startswith("probe.")
+    }
 
 
 @contextlib.contextmanager

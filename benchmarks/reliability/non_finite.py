@@ -267,7 +267,8 @@ class Judge:
 
 def main():
     """Runs as many cases as the flags say and ends in a line of figures."""
-    flags = harness.parser(__doc__, cases=len(every_case())).parse_args()
+    parser = harness.parser(__doc__, program="tiny", cases=len(every_case()))
+    flags = parser.parse_args()
     cases = random.Random(flags.seed).sample(every_case(), flags.cases)
     with harness.scratch() as root, harness.compiled_once(root):
         judge = Judge(harness.PROGRAMS[flags.program](), root)

@@ -39,22 +39,18 @@ _MARGIN = 10  # steps before the end, after which a run is left to finish
 
 
 @dataclasses.dataclass
-class Tally:
-    """What happened; the last ones are faults."""
+class Tally(harness.Tally):
+    """What happened."""
 
     kills: int = 0
     kills_before_a_step: int = 0
     stops: int = 0
     most_seconds_to_end: float = 0.0
     largest_difference: float = 0.0
-    unnamed_deaths: int = 0
-    wrong_exit_codes: int = 0
-    stops_at_different_steps: int = 0
-    wrong_losses: int = 0
-
-    def faults(self):
-        """Returns the counts that have to be 0."""
-        return dict(list(dataclasses.asdict(self).items())[5:])
+    unnamed_deaths: int = harness.fault()
+    wrong_exit_codes: int = harness.fault()
+    stops_at_different_steps: int = harness.fault()
+    wrong_losses: int = harness.fault()
 
 
 class Job:
@@ -257,7 +253,7 @@ def held(tally, *, kills, stops):
         f"ends within {SECONDS:g} s": tally.most_seconds_to_end <= SECONDS,
         f"{kills} kills": tally.kills == kills,
         f"{stops} stops": tally.stops == stops,
-        **{f"0 {name}": count == 0 for name, count in tally.faults().items()},
+        **tally.held(),
     }
 
 
@@ -290,8 +286,8 @@ def measure(root, *, program, kills, stops, devices, seed, every):
 
 def main():
     """Trains, kills and stops as the flags say and ends in a line of figures."""
-    parser = harness.parser(__doc__, kills=4, stops=2, devices=1, every=5)
-    flags = parser.parse_args()
+    defaults = dict(program="tiny", kills=4, stops=2, devices=1, every=5)
+    flags = harness.parser(__doc__, **defaults).parse_args()
     with harness.scratch() as root:
         tally = measure(root, **vars(flags))
     figures = held(tally, kills=flags.kills, stops=flags.stops)

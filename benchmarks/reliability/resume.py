@@ -24,22 +24,18 @@ _PER_RUN = 4  # cuts
 
 
 @dataclasses.dataclass
-class Tally:
-    """What the cuts did; the first four are not faults."""
+class Tally(harness.Tally):
+    """What the cuts did."""
 
     cuts: int = 0
     runs: int = 0
     batches: int = 0
     arrays: int = 0
-    wrong_starts: int = 0
-    wrong_batches: int = 0
-    wrong_losses: int = 0
-    wrong_arrays: int = 0
-    wrong_runs: int = 0
-
-    def faults(self):
-        """Returns the counts that have to be 0."""
-        return dict(list(dataclasses.asdict(self).items())[4:])
+    wrong_starts: int = harness.fault()
+    wrong_batches: int = harness.fault()
+    wrong_losses: int = harness.fault()
+    wrong_arrays: int = harness.fault()
+    wrong_runs: int = harness.fault()
 
 
 class Crash(Exception):
@@ -148,13 +144,13 @@ def resume(reference, root, *, cuts, seed):
 
 def held(tally, cuts):
     """Returns {what was to hold: whether it did}."""
-    found = {f"0 {name}": count == 0 for name, count in tally.faults().items()}
-    return found | {f"{cuts} cuts": tally.cuts == cuts}
+    return tally.held() | {f"{cuts} cuts": tally.cuts == cuts}
 
 
 def main():
     """Cuts as often as the flags say and ends in a line of figures."""
-    flags = harness.parser(__doc__, cuts=20, steps=500, every=25).parse_args()
+    parser = harness.parser(__doc__, program="tiny", cuts=20, steps=500, every=25)
+    flags = parser.parse_args()
     settings = Settings(steps=flags.steps, every=flags.every)
     with harness.scratch() as root, harness.compiled_once(root):
         program = harness.PROGRAMS[flags.program]()

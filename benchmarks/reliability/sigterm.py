@@ -27,22 +27,18 @@ _MARGIN = 60  # steps before the end, beyond which a run is left to finish
 
 
 @dataclasses.dataclass
-class Tally:
-    """What the signals did; the first four are not faults."""
+class Tally(harness.Tally):
+    """What the signals did."""
 
     stops: int = 0
     finished_runs: int = 0
     most_steps_late: int = 0
     most_seconds: float = 0.0
-    failed_exits: int = 0
-    not_at_the_current_step: int = 0
-    wrong_losses: int = 0
-    wrong_leaves: int = 0
-    wrong_runs: int = 0
-
-    def faults(self):
-        """Returns the counts that have to be 0."""
-        return dict(list(dataclasses.asdict(self).items())[4:])
+    failed_exits: int = harness.fault()
+    not_at_the_current_step: int = harness.fault()
+    wrong_losses: int = harness.fault()
+    wrong_leaves: int = harness.fault()
+    wrong_runs: int = harness.fault()
 
 
 @dataclasses.dataclass
@@ -135,13 +131,13 @@ def stop(reference, root, *, stops, seed):
 
 def held(tally, stops):
     """Returns {what was to hold: whether it did}."""
-    found = {f"0 {name}": count == 0 for name, count in tally.faults().items()}
-    return found | {f"{stops} stops": tally.stops == stops}
+    return tally.held() | {f"{stops} stops": tally.stops == stops}
 
 
 def main():
     """Stops as often as the flags say and ends in a line of figures."""
-    flags = harness.parser(__doc__, stops=100, steps=200, every=20).parse_args()
+    parser = harness.parser(__doc__, program="tiny", stops=100, steps=200, every=20)
+    flags = parser.parse_args()
     settings = Settings(steps=flags.steps, every=flags.every)
     with harness.scratch() as root:
         program = harness.PROGRAMS[flags.program]()

@@ -38,10 +38,12 @@ FIRST = ("v5e:2x4", compiled(arrays=1000, inside=100.0), 0.0)
         (compiled(arrays=1060, inside=110.0), 20.0, 1),
         (compiled(arrays=940, inside=110.0), 20.0, 1),
         (compiled(arrays=1000, inside=100.0, beyond=40.0), 20.0, 1),
+        (compiled(arrays=1000, inside=61.0), 20.0, 0),
+        (compiled(arrays=1000, inside=59.0), 20.0, 1),
         (compiled(arrays=2000, inside=200.0), 20.0, 2),
     ],
 )
-def test_memory_may_move_by_a_twentieth_and_bytes_by_what_copies_add(
+def test_memory_moves_by_a_twentieth_at_most_and_bytes_by_what_copies_add(
     later, added, number
 ):
     assert len(scaling.faults([FIRST, ("v5e:16x16", later, added)])) == number
