@@ -11,6 +11,8 @@ from codefusion.hosts import wire
 
 FIRST_WORD_SECONDS = 10.0
 NOTE_SECONDS = 10.0
+# How long host 0 still tells those that come late why there is no run.
+LINGER_SECONDS = 5.0
 
 
 class RosterError(ValueError):
@@ -88,10 +90,16 @@ class Gathering:
             peer.line.send(message)
 
     def end(self, reason):
-        """Tells the hosts that are there, and those that come, why there is no run."""
+        """Tells the hosts that are there, and those that come, why there is no run.
+
+        The latter for some seconds, in which this process does not end.
+        """
         with self.changed:
             self._fault = reason
             self.send_all({"refused": reason})
+        threading.Timer(LINGER_SECONDS, self._close).start()
+
+    def _close(self):
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes `accept`; close may not
         self._listener.close()
@@ -122,12 +130,11 @@ class Gathering:
         try:
             hello = line.receive(timeout=FIRST_WORD_SECONDS) or {}
             index = self._admit(line, hello)
-            if index is not None:
-                self._listen(index, line)
         except (OSError, ValueError, TypeError, LookupError):
-            pass  # not one of ours
-        finally:
-            line.close()
+            index = None  # not one of ours
+        if index is not None:
+            self._part(index, self._listen(index, line))
+        line.close()
 
     def _admit(self, line, hello):
         """Returns the index of a host that is let in, None for another."""
@@ -163,14 +170,19 @@ class Gathering:
         return None
 
     def _listen(self, index, line):
-        """Hands on what a host says until its connection ends."""
-        why = wire.CLOSED
-        while message := line.receive():
-            if "failed" in message:
-                why = message["failed"]
-                break
-            if "done" in message:
-                self.roster.note_done(index)
+        """Returns why a host is gone, once it is; notes when it is done."""
+        try:
+            while message := line.receive():
+                if "failed" in message:
+                    return str(message["failed"])
+                if "done" in message:
+                    self.roster.note_done(index)
+        except Exception as error:  # whatever it is, the host is heard no more
+            return wire.garbled(error)
+        return wire.CLOSED
+
+    def _part(self, index, why):
+        """Forgets a host that is gone before the run, and loses one of the run."""
         with self.changed:
             if self.roster is None:
                 del self.peers[index]  # it may come again

@@ -161,8 +161,9 @@ class _Server(Roster):
             )
             roster._gathering = gathering
             gathering.roster = roster
-        begin = {"names": names, "run": roster.run, "jax_port": roster.jax_port}
-        gathering.send_all({"begin": begin})
+            begin = {"names": names, "run": roster.run, "jax_port": roster.jax_port}
+            # Under the lock, which a host's loss needs: nobody hears of that before.
+            gathering.send_all({"begin": begin})
         return roster
 
     def note_done(self, index):
@@ -196,7 +197,7 @@ class _Client(Roster):
         line.send({"index": cluster.index, "name": name, "facts": facts})
         try:
             begin = _wait_for_begin(line, cluster, deadline, timeout)
-        except RosterError:
+        except BaseException:
             line.close()
             raise
         cluster = dataclasses.replace(cluster, names=tuple(begin["names"]))
@@ -207,12 +208,17 @@ class _Client(Roster):
 
     def _listen(self):
         """Waits for news from host 0 until the end."""
-        while message := self._line.receive():
-            if "lost" in message:
-                return self.lose(message["lost"], message["why"])
-            if "end" in message:
-                return self._ended.set()
-        self.lose(0, wire.CLOSED)
+        index, why = 0, wire.CLOSED
+        try:
+            while message := self._line.receive():
+                if "end" in message:
+                    return self._ended.set()
+                if "lost" in message:
+                    index, why = int(message["lost"]), str(message["why"])
+                    break
+        except (ValueError, TypeError, LookupError) as error:
+            why = wire.garbled(error)
+        self.lose(index, why)
 
     def _say_done(self):
         self._line.send({"done": True})
@@ -258,4 +264,10 @@ def _wait_for_begin(line, cluster, deadline, timeout):
             return message["begin"]
         if "refused" in message:
             raise RosterError(message["refused"])
+        if "missing" not in message:
+            raise RosterError(
+                f"Host 0 at {cluster.coordinator} said {str(message)[:80]} while the "
+                "hosts were gathering; expected that all are there or who is missing. "
+                "Start all hosts again from the same checkout."
+            )
         missing = message["missing"]

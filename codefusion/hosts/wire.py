@@ -17,6 +17,11 @@ CLOSED = "its connection closed, so its process or machine ended"
 _LONGEST_LINE = 1 << 20
 
 
+def garbled(error: Exception) -> str:
+    """Returns why a peer is gone whose word led to an error."""
+    return f"what it said is not understood ({type(error).__name__}: {error})"
+
+
 class Line:
     """A TCP connection for messages, each a JSON object of one line."""
 
@@ -53,7 +58,7 @@ class Line:
             if timeout is None:  # of the kernel: the peer's machine does not answer
                 return None
             raise
-        except OSError:
+        except (OSError, ValueError):  # ValueError: closed by another thread
             return None
         if not data.endswith(b"\n"):
             return None
@@ -66,6 +71,7 @@ class Line:
         """Ends the connection, for a thread that waits on it too."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+        self._reader.close()  # it would keep the socket open
         self._socket.close()
 
 

@@ -11,32 +11,32 @@ import time
 
 import pytest
 
-from codefusion.hosts import joining, wire
+from codefusion.hosts import cluster, joining, roster, wire
 
 PROGRAM = pathlib.Path(__file__).with_name("program.py")
 NAME = socket.gethostname()
 ROOT = PROGRAM.parents[2]
 
 
-def run(*settings, num_hosts=None, devices=1, seconds=90):
+def start(index, num_hosts, port, *settings, environ):
+    """Returns the started process of a host."""
+    return subprocess.Popen(
+        [sys.executable, PROGRAM, *map(str, (index, num_hosts, port)), *settings],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environ,
+        text=True,
+    )
+
+
+def run(*settings, devices=1, seconds=90):
     """Returns (exit code, standard output, standard error) of a host per settings."""
     port = wire.free_port("127.0.0.1", 0)
     flags = f"--xla_force_host_platform_device_count={devices}"
     environ = dict(os.environ, PYTHONPATH=str(ROOT), XLA_FLAGS=flags)
-    num_hosts = num_hosts or len(settings)
+    num_hosts = len(settings)
     hosts = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                PROGRAM,
-                *map(str, (index, num_hosts, port)),
-                *given.split(),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environ,
-            text=True,
-        )
+        start(index, num_hosts, port, *given.split(), environ=environ)
         for index, given in enumerate(settings)
     ]
     try:
@@ -108,8 +108,17 @@ def test_processes_that_stop_together_exit_with_0():
         assert len(losses(text)) == 2
 
 
-def test_a_missing_process_is_one_readable_line():
-    ((code, _, error),) = run("timeout=1", num_hosts=2)
-    assert code == 1
-    (line,) = error.splitlines()
-    assert line.startswith("codefusion: After 1 s 1 of 2 hosts are missing: host 1.")
+def test_a_missing_process_is_one_readable_line_which_it_is_told_too():
+    port = wire.free_port("127.0.0.1", 0)
+    environ = dict(os.environ, PYTHONPATH=str(ROOT))
+    first = start(0, 2, port, "timeout=1", environ=environ)
+    try:
+        line = first.stderr.readline().removeprefix("codefusion: ").strip()
+        late = cluster.Cluster("a test", f"127.0.0.1:{port}", 2, 1)
+        with pytest.raises(roster.RosterError) as told:
+            roster.gather(late, timeout=10.0)
+        _, rest = first.communicate(timeout=30)
+    finally:
+        first.kill()
+    assert (first.returncode, rest, str(told.value)) == (1, "", line)
+    assert line.startswith("After 1 s 1 of 2 hosts are missing: host 1.")

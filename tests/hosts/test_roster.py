@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from codefusion.hosts import cluster, roster, wire
+from codefusion.hosts import cluster, gathering, roster, wire
 
 NAME = socket.gethostname()
 
@@ -40,6 +40,7 @@ def gather(clusters, *, timeout=5.0, facts=None):
 
 def end(each):
     """Ends a host's connections as its death would."""
+    each._lost.set()  # the dead tell nothing
     if each.cluster.index:
         return each._line.close()
     for peer in each._gathering.peers.values():
@@ -86,6 +87,41 @@ def test_a_host_that_ends_is_named_by_the_others(three, gone):
         text = news[index].get(timeout=10)
         assert text.startswith(f"host {gone} ({NAME}) is gone: its connection closed")
         assert f"Host {index} ({NAME}) ends as well" in text
+
+
+def test_a_host_that_ends_as_the_run_begins_is_named_by_the_others(port, monkeypatch):
+    send_all = gathering.Gathering.send_all
+
+    def send_after_an_end(self, message):
+        if "begin" in message:
+            self.peers[1].line.close()
+            time.sleep(0.3)  # for whoever would tell of it now
+        send_all(self, message)
+
+    monkeypatch.setattr(gathering.Gathering, "send_all", send_after_an_end)
+    (first, gone, last), news = gather([host(port, index) for index in range(3)])
+    assert isinstance(gone, roster.RosterError)
+    for index in (0, 2):
+        assert news[index].get(timeout=10).startswith("host 1 ")
+    end(first)
+    end(last)
+
+
+@pytest.mark.parametrize("words", [b"no message\n", b"[]\n"])
+def test_a_host_of_the_run_that_talks_nonsense_is_gone(three, words):
+    rosters, news = three
+    rosters[1]._line._socket.sendall(words)
+    for index in (0, 2):
+        text = news[index].get(timeout=10)
+        assert text.startswith(f"host 1 ({NAME}) is gone: what it said is not under")
+
+
+@pytest.mark.parametrize("words", [b"no message\n", b'{"lost": 1}\n'])
+def test_a_first_host_that_talks_nonsense_is_gone(three, words):
+    rosters, news = three
+    rosters[0]._gathering.peers[2].line._socket.sendall(words)
+    text = news[2].get(timeout=10)
+    assert text.startswith(f"host 0 ({NAME}) is gone: what it said is not understood")
 
 
 @pytest.mark.parametrize("failing", [0, 2])
@@ -234,6 +270,45 @@ def test_a_port_that_another_program_has_is_not_a_host_0(port):
             connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
             (error,), _ = waiting.result(timeout=10)
     assert "is not a host 0" in str(error)
+
+
+def test_news_before_the_run_begins_is_one_clear_error(port):
+    with wire.listen("127.0.0.1", port) as listener:
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            waiting = pool.submit(gather, [host(port, 1)])
+            line = wire.Line(listener.accept()[0])
+            assert line.receive(timeout=10)["index"] == 1
+            line.send({"lost": 2, "why": "it failed"})
+            (error,), _ = waiting.result(timeout=10)
+        assert line.receive(timeout=10) is None  # closed at the other end
+        line.close()
+    assert isinstance(error, roster.RosterError)
+    assert "said {'lost': 2, 'why': 'it failed'} while the hosts" in str(error)
+
+
+def test_a_host_that_comes_late_is_told_why_there_is_no_run(port, monkeypatch):
+    monkeypatch.setattr(gathering, "LINGER_SECONDS", 1.0)
+    (reason,), _ = gather([host(port, 0)], timeout=0.1)
+    (late,), _ = gather([host(port, 1)])
+    assert str(late) == str(reason) and "hosts 1, 2" in str(late)
+    deadline = time.monotonic() + 10
+    with pytest.raises(ConnectionRefusedError):
+        while time.monotonic() < deadline:
+            socket.create_connection(("127.0.0.1", port)).close()
+            time.sleep(0.1)
+
+
+def test_a_closed_line_frees_its_socket_and_whoever_waits_on_it():
+    with wire.listen("127.0.0.1", 0) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    line = wire.Line(ours)
+    with theirs, concurrent.futures.ThreadPoolExecutor() as pool:
+        waiting = pool.submit(line.receive)
+        time.sleep(0.1)
+        line.close()
+        assert waiting.result(timeout=10) is None
+    assert ours.fileno() == -1 and line.receive() is None
 
 
 def test_a_silent_machine_is_noticed_within_thirty_seconds():
