@@ -24,6 +24,9 @@ def main(argv):
     """Returns the exit code of the run: 0, or that of a process that failed."""
     options = parse(argv)
     port = free_port()
+    asked = []  # signals to pass on, once all processes are there
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda given, frame: asked.append(given))
     processes = [start(options, index, port) for index in range(options.processes)]
     printers = [
         threading.Thread(target=print_lines, args=(index, process.stdout))
@@ -31,9 +34,7 @@ def main(argv):
     ]
     for printer in printers:
         printer.start()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda given, frame: pass_on(processes, given))
-    codes = wait(processes)
+    codes = wait(processes, asked)
     for printer in printers:
         printer.join(timeout=SECONDS_TO_END)
     return next((abs(code) for code in codes if code), 0)
@@ -92,10 +93,17 @@ def pass_on(processes, number):
             process.send_signal(number)
 
 
-def wait(processes):
-    """Returns the exit codes; kills what outlives a failed process for long."""
+def wait(processes, asked):
+    """Returns the exit codes; kills what outlives a failed process for long.
+
+    Args:
+      processes: the started ones.
+      asked: signals to pass on, a list that grows meanwhile.
+    """
     failed_at = None
     while any(process.poll() is None for process in processes):
+        while asked:
+            pass_on(processes, asked.pop(0))
         if failed_at is None and any(process.returncode for process in processes):
             failed_at = time.monotonic()
         if failed_at and time.monotonic() - failed_at > SECONDS_TO_END:

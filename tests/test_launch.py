@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -132,6 +133,35 @@ def test_local_processes_get_their_own_ids_and_a_failure_is_the_exit_code():
     assert ran.returncode == 1
     lines = sorted(ran.stdout.splitlines())
     assert [line[:16] for line in lines] == ["[0] codefusion: ", "[1] codefusion: "]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_local_processes_start_reaches_all_of_them(number):
+    # In place of a command, processes that wait to be told to stop.
+    program = f"""
+import local, os, signal, subprocess, sys
+
+def start(options, index, port):
+    process = subprocess.Popen(
+        ["sleep", "50"], stdout=-1, text=True, start_new_session=True
+    )
+    print(process.pid, flush=True)
+    if index == 0:
+        os.kill(os.getpid(), {number:d})
+    return process
+
+local.start = start
+sys.exit(local.main(["--processes=3", "train"]))
+"""
+    environ = dict(os.environ, PYTHONPATH=str(LAUNCH))
+    words = [sys.executable, "-c", program]
+    ran = subprocess.run(words, env=environ, capture_output=True, text=True, timeout=30)
+    assert ran.returncode == number, ran.stderr
+    started = [int(line) for line in ran.stdout.splitlines()]
+    assert len(started) == 3
+    for process in started:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
 
 
 def test_local_runs_need_a_command():
