@@ -70,7 +70,9 @@ def check_out(out, workdir):
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out is {out!r}, which is a file; expected a folder.")
     inside = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    if inside and (exported.FILE not in inside or "checkpoints" in inside):
+    # Or the part of it that an export which was cut off has left.
+    is_export = any(name.startswith(exported.FILE) for name in inside)
+    if inside and (not is_export or "checkpoints" in inside):
         raise ValueError(
             f"--out is {out!r}, which holds {inside[0]}; expected a new folder, or one "
             "that codefusion export wrote."
@@ -92,11 +94,14 @@ def write(workdir, out, *, step=None):
     config = train.portable(config)
     extra = extra_of(workdir, step)
     out.mkdir(parents=True, exist_ok=True)
+    for path in out.glob("*.partial"):
+        path.unlink()
+    # First, as it tells the folder to be ours if the export is cut off.
+    hash_ = tokenizer.content_hash
+    exported.write(out, params, step=step, tokenizer_hash=hash_)
     files.write_whole(out / "config.json", configs.to_json(config))
     files.write_whole(out / "config.py", _CONFIG_FILE)
     tokenizer.save(out / "tokenizer.model")
-    hash_ = tokenizer.content_hash
-    exported.write(out, params, step=step, tokenizer_hash=hash_)
     card = model_card.text(workdir, out, config, tokenizer, params, extra)
     files.write_whole(out / "README.md", card)
     check_equal(out, config, tokenizer, params, step)

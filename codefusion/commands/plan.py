@@ -87,6 +87,12 @@ def _check(call):
         raise ValueError("plan needs --config=FILE, or --workdir=DIR of a trained one.")
     if not call.flags.topology:
         raise ValueError("plan needs --topology=..., such as v5e:16x16 or gpu:8.")
+    ignored = [name for name in ("fit", "sampler") if call.flags[name].present]
+    if call.flags.sweep and ignored:
+        raise ValueError(
+            f"--sweep compiles the step of each layout and nothing else; leave out "
+            f"{' and '.join(f'--[no]{name}' for name in ignored)}."
+        )
     out = call.flags.out
     if out and not out.endswith((".json", ".md")):
         raise ValueError(f"--out is {out!r}; expected a name ending in .json or .md.")

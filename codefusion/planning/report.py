@@ -9,6 +9,12 @@ _LEFT_OUT = (
 )
 
 
+_NOTHING_HELPS = (
+    "No change of layout, remat or microbatches fits: take more devices, a smaller "
+    "batch or a smaller model."
+)
+
+
 def render(plan):
     """Returns the text of a `plan.Plan`."""
     sections = [
@@ -105,8 +111,10 @@ def _verdict(plan):
         need = f"needs {size_text(plan.needed)}" if plan.needed else "needs more"
         lines = [f"**Does not fit**: {need}; a device has {hbm}."]
         lines += [_remedy(tried) for tried in plan.remedies]
-        if not plan.remedies:
-            lines.append("Change: more devices, or a smaller model.")
+        if plan.fit is None:
+            lines.append("What to change was not looked for (--nofit).")
+        elif not any(tried.fits for tried in plan.remedies):
+            lines.append(_NOTHING_HELPS)
     if plan.fit is not None:
         lines.append(_largest(plan))
     return "\n".join(lines)

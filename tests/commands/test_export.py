@@ -1,7 +1,9 @@
 """An export is what was trained, to the bit, and says on its card what it is."""
 
+import contextlib
 import importlib.util
 import json
+import os
 import pathlib
 import shutil
 import types
@@ -197,6 +199,28 @@ def test_nothing_is_written_over(trained, tmp_path, names, out, fault):
         (tmp_path / "model" / name).touch()
     with pytest.raises(ValueError, match=fault):
         export.check_out(out and str(tmp_path / out), trained[0])
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_an_export_that_was_cut_off_is_made_anew(trained, tmp_path, monkeypatch, at):
+    real, calls = os.replace, []
+
+    def replace(partial, path):
+        calls.append(path)
+        if len(calls) > at:
+            shutil.copy(partial, f"{path}.1234.partial")  # as a kill leaves it
+            raise KeyboardInterrupt
+        real(partial, path)
+
+    out = tmp_path / "model"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", replace)
+        with contextlib.suppress(KeyboardInterrupt):
+            export.write(trained[0], out)
+    assert export.check_out(str(out), trained[0]) == out
+    assert export.write(trained[0], out) == 20
+    assert len(list(out.iterdir())) == 5 and not list(out.glob("*.partial"))
+    assert ".partial" not in (out / "README.md").read_text()
 
 
 def test_a_write_that_went_wrong_is_noticed(published):

@@ -129,6 +129,15 @@ def test_a_step_that_does_not_fit_has_its_changes(canned):
     text = report.render(found)
     assert "**Does not fit**: needs 1,024.00 GiB" in text
     assert "Tried: --config.model.scan_layers=True --config.model.remat=True" in text
+    assert "No change of layout, remat or microbatches fits" in text
+
+
+def test_advice_is_given_where_it_was_looked_for(canned):
+    config = small_config(training__batch_size=256)
+    options = dict(fit=False, sampler=False, say=str)
+    text = report.render(plan.make(config, cpu_topology(), **options))
+    assert "not looked for (--nofit)" in text
+    assert "Change:" not in text and "more devices" not in text
 
 
 @pytest.mark.slow
@@ -250,6 +259,10 @@ def test_sensible_layouts_use_every_device_and_share_every_row():
             "ending in .json or .md",
         ),
         (("--config=configs/tiny.py", "--topology=v5e"), "such as v5e:16x16"),
+        (
+            ("--config=configs/tiny.py", "--topology=v5e:2x4", "--sweep", "--nofit"),
+            "leave out --[no]fit.",
+        ),
     ],
 )
 def test_the_command_says_what_is_missing(words, message, capsys, monkeypatch):
