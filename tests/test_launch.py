@@ -17,11 +17,18 @@ LAUNCH = ROOT / "launch"
 COMMAND = ["train", "--config=configs/tiny.py", "--config.sampler={'name': 'ddim'}"]
 
 
-def recorder(folder, name):
-    """Makes a program that writes its arguments, each ended by a NUL, to a file."""
+def recorder(folder, name, code=0):
+    """Makes a program that writes its arguments, each ended by a NUL, to a file.
+
+    Args:
+      folder: of the program.
+      name: of the program; the file's is NAME.txt.
+      code: that it exits with.
+    """
     folder.mkdir(exist_ok=True)
     path, written = folder / name, folder / f"{name}.txt"
-    path.write_text(f'#!/bin/sh\nprintf "%s\\0" "$@" >> {shlex.quote(str(written))}\n')
+    line = f'printf "%s\\0" "$@" >> {shlex.quote(str(written))}'
+    path.write_text(f"#!/bin/sh\n{line}\nexit {code}\n")
     path.chmod(0o755)
     return written
 
@@ -56,6 +63,23 @@ def test_slurm_hands_its_words_on_and_saves_before_its_limit(tmp_path):
     assert options["signal"].startswith("TERM@")
     first = script.read_text().partition("\nsrun")[0].splitlines()
     assert all(not line or line.startswith("#") for line in first)
+
+
+@pytest.mark.parametrize(
+    ("code", "restarts", "requeued"),
+    [(0, "", False), (1, "", True), (137, "9", True), (1, "10", False)],
+)
+def test_a_slurm_job_whose_step_fails_is_requeued_ten_times(
+    code, restarts, requeued, tmp_path
+):
+    recorder(tmp_path / "bin", "srun", code)
+    written = recorder(tmp_path / "bin", "scontrol")
+    environ = dict(SLURM_JOB_ID="17", SLURM_RESTART_COUNT=restarts)
+    words = ["bash", LAUNCH / "slurm.sbatch", *COMMAND]
+    ran = run(words, tmp_path / "bin", **environ)
+    assert ran.returncode == code, ran.stderr
+    called = written.read_text().split("\0")[:-1] if written.exists() else None
+    assert called == (["requeue", "17"] if requeued else None)
 
 
 def test_a_tpu_vm_gets_the_package_and_the_words_as_they_were(tmp_path):
