@@ -11,6 +11,7 @@ import faulthandler
 import json
 import logging
 import os
+import pathlib
 import socket
 import sys
 import tempfile
@@ -18,14 +19,10 @@ import threading
 import time
 from typing import Any
 
-from etils import epath
-
 from codefusion import files
 from codefusion.hosts.roster import Roster
 
 _log = logging.getLogger(__name__)
-
-_DISK_SECONDS, _BUCKET_SECONDS = 10.0, 60.0  # a bucket bills every write
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +52,11 @@ class Watchdog:
     """Writes the heartbeat of a host while it is entered, and stacks when it hangs.
 
     Args:
-      workdir: the work directory.
+      workdir: the work directory, a folder.
       minutes: without a step after which the stacks are written; 0 for never. Compiling
         the first step counts, and so do saves and evaluations.
       roster: the hosts of the run; None for a single process.
-      seconds: at most, between two writings of the heartbeat; None for 10, or 60 in a
-        bucket.
+      seconds: at most, between two writings of the heartbeat.
       stream: where a hang is told; standard error if None.
     """
 
@@ -70,17 +66,15 @@ class Watchdog:
         *,
         minutes: float = 0.0,
         roster: Roster | None = None,
-        seconds: float | None = None,
+        seconds: float = 10.0,
         stream=None,
     ):
-        default = _BUCKET_SECONDS if _is_bucket(workdir) else _DISK_SECONDS
         self._workdir = workdir
         self._index = roster.cluster.index if roster else 0
         self._run = roster.run if roster else ""
         self._limit = 60.0 * minutes
-        self._seconds = default if seconds is None else seconds
-        if self._limit:  # steps must be seen well before it
-            self._seconds = min(self._seconds, self._limit / 4)
+        # Steps must be seen well before the limit.
+        self._seconds = min(seconds, self._limit / 4) if self._limit else seconds
         self._stream = stream or sys.stderr
         self._last = (None, time.time())
         self._over = threading.Event()
@@ -130,8 +124,8 @@ class Watchdog:
         beat = Heartbeat(self._index, *machine, self._run, state, *self._last)
         text = json.dumps(dataclasses.asdict(beat))
         try:
-            _write(_path(self._workdir, f"{self._index}.json"), text)
-        except Exception as error:  # a heartbeat is no reason to fail, nor a bucket's
+            files.write_whole(_path(self._workdir, f"{self._index}.json"), text)
+        except OSError as error:  # a heartbeat is no reason to fail
             _log.warning("The heartbeat is not written: %s", error)
 
     def _tell(self):
@@ -140,47 +134,22 @@ class Watchdog:
         after = "since the start" if step is None else f"after step {step}"
         lines = [
             f"No step for {self._limit / 60:g} minutes {after}; the stacks of all "
-            f"threads are in {self._keep_stacks()}.",
+            f"threads are in {self._stacks.name}.",
             *behind([b for b in read(self._workdir) if b.run == self._run]),
         ]
         print("\n" + "\n".join(lines), file=self._stream, flush=True)
 
-    def _keep_stacks(self):
-        """Returns where the stacks are, in the bucket if the work directory is."""
-        if not _is_bucket(self._workdir):
-            return self._stacks.name
-        try:
-            place = _path(self._workdir, f"{self._index}.stacks.txt")
-            _write(place, epath.Path(self._stacks.name).read_text())
-        except Exception as error:
-            _log.warning("The stacks are not in the bucket: %s", error)
-            return self._stacks.name
-        return place
-
 
 def _open_stacks(workdir, index):
-    """Returns the file for the stacks; faulthandler needs one on a disk."""
+    """Returns the file for the stacks: elsewhere, if the folder takes none."""
     name = f"{index}.stacks.txt"
-    if not _is_bucket(workdir):
-        with contextlib.suppress(OSError):
-            return open(_path(workdir, name), "a", encoding="utf-8")
+    with contextlib.suppress(OSError):
+        return open(_path(workdir, name), "a", encoding="utf-8")
     return tempfile.NamedTemporaryFile("a", suffix=f".{name}", delete=False)
 
 
-def _is_bucket(workdir):
-    return "://" in os.fspath(workdir)
-
-
 def _path(workdir, name):
-    return epath.Path(workdir) / "hosts" / name
-
-
-def _write(path, text):
-    """Writes a file of which no reader sees a part, as objects of a bucket are."""
-    if _is_bucket(path):
-        path.write_text(text)
-    else:
-        files.write_whole(path, text)
+    return pathlib.Path(workdir) / "hosts" / name
 
 
 def read(workdir: str | os.PathLike) -> list[Heartbeat]:
@@ -190,8 +159,7 @@ def read(workdir: str | os.PathLike) -> list[Heartbeat]:
       workdir: the work directory.
     """
     found = []
-    place = _path(workdir, "")
-    for file in place.glob("*.json") if place.exists() else ():
+    for file in _path(workdir, "").glob("*.json"):
         try:
             fields: dict[str, Any] = json.loads(file.read_text())
             found.append(Heartbeat(**fields))

@@ -121,16 +121,3 @@ def test_half_a_heartbeat_is_none(tmp_path):
     (tmp_path / "hosts" / "0.json").write_text('{"index": 0,')
     (tmp_path / "hosts" / "1.json").write_text("[]")
     assert watchdog.read(tmp_path) == []
-
-
-def test_in_a_bucket_the_heartbeat_and_the_stacks_are_objects(tmp_path, monkeypatch):
-    # The address of a bucket, and a folder in its place: there is no network here.
-    real = watchdog._path
-    monkeypatch.setattr(watchdog, "_path", lambda w, name: real(tmp_path, name))
-    (tmp_path / "hosts").mkdir()
-    stream = io.StringIO()
-    with hosts.Watchdog("gs://name/run", minutes=0.2 / 60, stream=stream):
-        until(stream.getvalue)
-    (beat,) = watchdog.read(tmp_path)
-    assert beat.state == "ended"
-    assert "Thread" in (tmp_path / "hosts" / "0.stacks.txt").read_text()
