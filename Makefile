@@ -25,7 +25,8 @@ CUDA := $(VENV)/cuda-$(VERSION)
 JAX_VERSION := import jax; print(jax.__version__)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: quickstart test test-slow test-tpu-compile test-gpu-compile test-reliability lint format doctor clean
+.PHONY: quickstart test test-slow test-tpu-compile test-tpu-compile-slow test-gpu-compile \
+  test-reliability lint format doctor clean
 
 quickstart: $(CORE)
 	$(BIN)/codefusion train --config=$(CONFIG) --workdir=$(WORKDIR) $(FLAGS)
@@ -36,7 +37,7 @@ test: $(DEV)
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 test-slow: $(DEV)
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m slow
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "slow and not tpu_compile"
 
 # What a run survives, at full size: hours. Each script ends in a line of figures.
 RELIABILITY := kill faults corrupt sigterm resume meshes processes disk non_finite memory
@@ -47,7 +48,11 @@ test-reliability: $(LIBTPU)
 
 # The TPU compiler, in a folder of its own: beside jax it would be taken for a TPU.
 test-tpu-compile: $(LIBTPU)
-	PYTHONPATH=$(LIBTPU) $(BIN)/python -m pytest -q -n $(JOBS) -m tpu_compile
+	PYTHONPATH=$(LIBTPU) $(BIN)/python -m pytest -q -n $(JOBS) -m "tpu_compile and not slow"
+
+# Whole plans, each of several compilations.
+test-tpu-compile-slow: $(LIBTPU)
+	JAX_PLATFORMS=cpu PYTHONPATH=$(LIBTPU) $(BIN)/python -m pytest -q -m "tpu_compile and slow"
 
 # Likewise the GPU compilers, 700 MB.
 test-gpu-compile: $(CUDA)

@@ -301,7 +301,7 @@ def config_file(tmp_path_factory):
 
 
 class TestOnChips:
-    pytestmark = needs_libtpu
+    pytestmark = [*needs_libtpu, pytest.mark.slow]
 
     def test_the_command_writes_a_plan(self, config_file, tmp_path, capsys):
         out = tmp_path / "plans" / "small.json"
