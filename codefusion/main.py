@@ -50,15 +50,25 @@ class Call(NamedTuple):
 
 def run():
     """Runs the command line of this process and exits."""
-    allocator.keep_freed_memory()
     # Until the training loop takes them over, both signals end a command alike.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, _interrupt)
+    allocator.keep_freed_memory()
     try:
         sys.exit(main(sys.argv))
-    except KeyboardInterrupt:
-        print("codefusion: interrupted.", file=sys.stderr, flush=True)
-        # A compiler at work in another thread would crash an orderly end of Python.
-        os._exit(1)
+    except KeyboardInterrupt:  # a second Ctrl-C while training
+        _interrupt()
+
+
+def _interrupt(*_):
+    """Ends the process at once.
+
+    An exception would be lost where a library calls back from C, and an orderly end of
+    Python would crash with a compiler at work in another thread.
+    """
+    os.write(2, b"codefusion: interrupted.\n")
+    os._exit(1)
 
 
 def main(argv):

@@ -43,7 +43,7 @@ def main(argv):
 def parse(argv):
     """Returns the options, with the codefusion command in `words`."""
     form = "python launch/local.py [--processes=N] [--devices=M] -- COMMAND ..."
-    parser = argparse.ArgumentParser(usage=form)
+    parser = argparse.ArgumentParser(usage=form, allow_abbrev=False)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--devices", type=int, default=1, help="of each process")
     parser.add_argument("words", nargs="+", help="a codefusion command and its flags")

@@ -1,6 +1,6 @@
 """The compilers of TPUs and GPUs without a device: what to compile for, their reports.
 
-TPUs need libtpu, which holds the compiler (`pip install jax[tpu]`). GPUs need the CUDA
+TPUs need libtpu, which holds the compiler (`pip install libtpu`). GPUs need the CUDA
 plugin of JAX and NVIDIA's compiler: jax-cuda13-plugin and jax-cuda13-pjrt of jax's
 version, nvidia-cuda-nvcc and nvidia-nvvm. `make test-gpu-compile` installs them.
 """
@@ -95,7 +95,7 @@ def devices(topology, **options):
       RuntimeError: libtpu is not installed.
     """
     if not is_available():
-        raise RuntimeError("libtpu is not installed; expected `pip install jax[tpu]`.")
+        raise RuntimeError("libtpu is not installed; run `pip install libtpu`.")
     # No metadata server is asked, and two processes may compile side by side.
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")

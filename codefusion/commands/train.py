@@ -41,6 +41,11 @@ def run(call):
             f"--workdir is {call.flags.workdir!r}; expected a folder. Mount a bucket "
             "(Cloud Storage FUSE) to train in it."
         )
+    if pathlib.Path(call.flags.workdir, "model.safetensors").exists():
+        raise ValueError(
+            f"{call.flags.workdir} holds an export (model.safetensors), not a run; "
+            "expected another --workdir."
+        )
     if call.config is None:
         raise ValueError("train needs --config=FILE, such as configs/quickstart.py.")
     chosen = configs.validate(call.config)

@@ -4,7 +4,7 @@
 
 On an accelerator: the median time of a forward and of a forward and backward pass, the
 error of the output against the definition in float32, and the share of the roofline.
-With none: what the TPU compiler says of the same programs (`pip install jax[tpu]`), or
+With none: what the TPU compiler says of the same programs (`pip install libtpu`), or
 with `--generation h100` the GPU compilers (`make test-gpu-compile` puts them into
 `.venv/cuda-3.11`, for `PYTHONPATH`). Rows go from and to [B, T, N H], the form that
 projections take and give.

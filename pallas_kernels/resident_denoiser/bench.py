@@ -3,7 +3,7 @@
     python -m pallas_kernels.resident_denoiser.bench
 
 On a TPU: the median time of a sample beside the loop over steps. With none: how many of
-the paper's layers the TPU compiler fits into VMEM (`pip install jax[tpu]`), what HBM a
+the paper's layers the TPU compiler fits into VMEM (`pip install libtpu`), what HBM a
 step costs, and the times that this and the arithmetic allow.
 """
 

@@ -277,7 +277,7 @@ def test_without_a_compiler_the_command_says_what_to_install(capsys, monkeypatch
     words = ["--config=configs/tiny.py", "--topology=v5e:2x4"]
     assert main.main(["codefusion", "plan", *words]) == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert "pip install jax[tpu]" in line
+    assert "pip install libtpu" in line
 
 
 needs_libtpu = [
