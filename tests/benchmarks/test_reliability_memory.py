@@ -10,7 +10,7 @@ from benchmarks.reliability.toy import Toy
 
 
 def test_a_run_opens_nothing_and_compiles_nothing_once_warm(tmp_path):
-    settings = Settings(steps=200, every=20)
+    settings = Settings(steps=100, every=10)
     programs = memory.Programs()
     looks = memory.train(Toy(pause=0.0), tmp_path, settings, programs, number=20)
     missed = harness.missed(looks.held("steps"))
