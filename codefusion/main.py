@@ -209,14 +209,25 @@ def _parse_config(holder, words, own):
     try:
         return holder(["codefusion", *words])[1:]
     except flags.UnrecognizedFlagError as error:
-        near = difflib.get_close_matches(error.flagname, [*own, "config"], n=1)
-        hint = f"; did you mean --{near[0]}" if near else ""
+        hint = _flag_hint(error.flagname, words, own)
         raise ValueError(f"--{error.flagname} is not a flag{hint}.") from error
     except flags.Error as error:
         raise ValueError(_override_reason(error)) from error
     except (AttributeError, NameError, TypeError, ImportError, KeyError) as error:
         kind = type(error).__name__
         raise ValueError(f"--config fails: {kind}: {_one_line(error)}.") from error
+
+
+def _flag_hint(name, words, own):
+    """Returns which flag was meant by one that there is not, "" if none is like it."""
+    try:
+        config.check_key(name)
+    except ValueError:
+        near = difflib.get_close_matches(name, [*own, "config"], n=1)
+    else:  # a key of the config without its prefix; with its value, to be copied
+        bare = [word.lstrip("-") for word in words]
+        near = [f"config.{w}" for w in bare if w.partition("=")[0] == name][:1]
+    return f"; did you mean --{near[0]}" if near else ""
 
 
 def _override_reason(error):

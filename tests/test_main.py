@@ -95,6 +95,8 @@ def test_a_damaged_config_of_a_work_directory_is_named_with_its_remedy(
         (["doctor", "--config=none.py"], ["none.py", "not a file"]),
         (["doctor", "--config"], ["--config", "not a file"]),
         (["doctor", "--config.seed=1"], ["--config.seed", "needs --config=FILE"]),
+        (["doctor", "--sampler.name=x"], ["mean --config.sampler.name=x."]),
+        (["doctor", "--seed=1"], ["--seed is not a flag", "mean --config.seed=1."]),
         (["doctor", "--config=FILE", "--config.sed=1"], ["sed", "seed"]),
         (["doctor", "--config=FILE", "--config.trainig.seed=1"], ["training"]),
         (["doctor", "--config=FILE", "--config.seed.x=1"], ["seed.x"]),
