@@ -29,6 +29,8 @@ TOPOLOGIES = {
     "v6e": ("v6e:1x1", _ONE_CHIP),
     "tpu7x": ("tpu7x:2x2x1", {}),
 }
+# A v4 chip's two cores are one device on a Cloud TPU, but not to the compiler alone.
+_MEGACORE = {"chip_config_name": "megacore"}
 # NVIDIA's data sheet and CUDA's limits for compute capability 9.0. Without the
 # accelerated features there is no wgmma, and LLVM ends the process.
 _H100 = """
@@ -99,6 +101,8 @@ def devices(topology, **options):
     # No metadata server is asked, and two processes may compile side by side.
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+    if topology.startswith("v4:"):
+        options = _MEGACORE | options
     with _quiet():
         found = topologies.get_topology_desc(
             platform="tpu", topology_name=topology, **options

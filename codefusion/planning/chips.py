@@ -1,6 +1,7 @@
 """Facts of the chips that a plan knows, and the topologies that they come in.
 
-Everything is per device, as JAX counts devices: v4 and tpu7x have two to a chip.
+Everything is per device, as JAX counts devices: v4 and v5p show the two cores of a chip
+as one device, tpu7x shows two.
 `hbm_bytes` is what the compiler says is left for a program ("exceeds available HBM
 (15.75G)"), on a GPU what JAX takes by default, three quarters. The other figures are
 published ones; `source` says where.
@@ -84,13 +85,12 @@ CHIPS = {
     "v4": _tpu(
         "v4",
         tflops=275,
-        hbm_gib=15.25,
+        hbm_gib=30.75,
         gb_per_s=1200,
         link=50,  # 2400 Gbit/s one way over 6 ports
         gbits=50,  # not published; v5p's
         axes=3,
         max_chips=4096,
-        per_chip=2,
         remark="; network as v5p",
     ),
     "v5e": _tpu(

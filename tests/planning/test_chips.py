@@ -2,6 +2,8 @@
 
 import re
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from codefusion.planning import chips
@@ -32,7 +34,7 @@ def test_every_generation_that_can_be_compiled_for_has_its_facts():
     [
         ("v5e:16x16", 1, 256, "v5e:16x16"),
         ("v5e:16x16", 16, 4096, "16 x v5e:16x16"),
-        ("v4:4x4x4", 1, 128, "v4:4x4x4"),
+        ("v4:4x4x4", 1, 64, "v4:4x4x4"),
         ("tpu7x:2x2x1", 2, 16, "2 x tpu7x:2x2x1"),
         ("gpu:8", 1, 8, "gpu:8"),
     ],
@@ -73,6 +75,18 @@ def test_without_libtpu_one_line_says_what_to_install(monkeypatch):
 def test_jax_counts_the_devices_as_the_table_does(text):
     topology = chips.parse(text)
     assert len(topology.devices()) == topology.num_devices
+
+
+@pytest.mark.tpu_compile
+@pytest.mark.skipif(not deviceless.is_available(), reason="libtpu is not installed")
+@pytest.mark.parametrize("generation", deviceless.TOPOLOGIES)
+def test_a_program_may_use_as_much_memory_as_the_table_says(generation):
+    place = jax.sharding.SingleDeviceSharding(deviceless.chip(generation))
+    too_large = jax.ShapeDtypeStruct((2**38,), jnp.uint8, sharding=place)
+    with pytest.raises(jax.errors.JaxRuntimeError) as error:
+        jax.jit(lambda x: x + 1).lower(too_large).compile()
+    found = re.search(r"available HBM \(([\d.]+)G\)", str(error.value)).group(1)
+    assert int(float(found) * chips.GIB) == chips.CHIPS[generation].hbm_bytes
 
 
 @pytest.mark.tpu_compile
