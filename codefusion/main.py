@@ -5,6 +5,7 @@ The exit code is 0, or 1 with the reason on standard error; a trace only with --
 
 import difflib
 import importlib
+import logging
 import os
 import pathlib
 import signal
@@ -27,6 +28,13 @@ COMMANDS = {
     "plan": "compiles a config for TPUs or GPUs without one: memory, FLOPs, time",
     "doctor": "shows what is installed and the command that mends what is wrong",
 }
+
+
+class _Lines(logging.Handler):
+    """Shows a warning as an error is shown: in one line on standard error."""
+
+    def emit(self, record):
+        print(f"codefusion: {self.format(record)}", file=sys.stderr, flush=True)
 
 
 class Call(NamedTuple):
@@ -55,10 +63,17 @@ def run():
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
             signal.signal(number, _interrupt)
     allocator.keep_freed_memory()
+    _show_warnings()
     try:
         sys.exit(main(sys.argv))
     except KeyboardInterrupt:  # a second Ctrl-C while training
         _interrupt()
+
+
+def _show_warnings():
+    package = logging.getLogger("codefusion")
+    package.addHandler(_Lines())
+    package.propagate = False  # or the root's handler shows it once more
 
 
 def _interrupt(*_):

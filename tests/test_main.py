@@ -1,5 +1,6 @@
 import io
 import json
+import logging
 import subprocess
 import sys
 
@@ -284,6 +285,15 @@ def test_a_wrong_form_of_a_config_is_one_sentence(capsys, form, reason):
     line = capsys.readouterr().err
     assert line.startswith(f"codefusion: --config fails: {reason}")
     assert "Traceback" not in line and line.count("\n") == 1
+
+
+def test_a_warning_is_one_line_like_an_error(capsys, monkeypatch):
+    package = logging.getLogger("codefusion")
+    monkeypatch.setattr(package, "handlers", [])
+    monkeypatch.setattr(package, "propagate", True)
+    main._show_warnings()
+    logging.getLogger("codefusion.checkpoints").warning("Step %d is whole.", 3)
+    assert only_line(capsys) == "codefusion: Step 3 is whole."
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])

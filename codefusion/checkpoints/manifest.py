@@ -80,9 +80,11 @@ def _file_fault(folder, name, recorded):
         found = _digest(folder / name)
     except OSError as error:
         return f"file {name} cannot be read ({reason(error)})"
-    for key in ("size", "sha256"):
-        if found[key] != recorded[key]:
-            return f"file {name} has {key} {found[key]}, not {recorded[key]}"
+    if found["size"] != recorded["size"]:
+        return f"file {name} has size {found['size']}, not {recorded['size']}"
+    if found["sha256"] != recorded["sha256"]:
+        has, wanted = found["sha256"][:12], recorded["sha256"][:12]
+        return f"file {name} has sha256 {has}, not {wanted}"
     return None
 
 
