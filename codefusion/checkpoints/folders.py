@@ -9,6 +9,7 @@ folder with neither was damaged from outside.
 import contextlib
 import uuid
 
+from codefusion import files
 from codefusion.checkpoints import disk, manifest
 
 _MARK = "unfinished."
@@ -35,10 +36,10 @@ def begin(root, step: int):
       step: which has no folder.
     """
     (root / f"{_MARK}{step}").write_bytes(b"")
-    disk.flush(root)
+    files.flush(root)
     folder = root / str(step)
     folder.mkdir()
-    disk.flush(root)
+    files.flush(root)
     return folder
 
 
@@ -56,7 +57,7 @@ def remove(root, step: int):
     with contextlib.suppress(Exception):
         (root / f"{_MARK}{step}").write_bytes(b"")
         (folder / manifest.NAME).unlink(missing_ok=True)
-        disk.flush(root)
+        files.flush(root)
     disk.remove_tree(folder)
     if not folder.exists():
         finish(root, step)

@@ -13,6 +13,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from codefusion import files
 from codefusion.checkpoints import disk
 from codefusion.checkpoints.errors import reason
 
@@ -28,12 +29,12 @@ def write(folder, leaves: dict[str, str]):
     """
     names, folders = disk.walk(folder)
     for inner in [folder / name for name in folders]:
-        disk.flush(inner)
+        files.flush(inner)
     digests = _map(lambda name: _digest(folder / name, flush=True), names)
     manifest = {"files": dict(zip(names, digests, strict=True)), "leaves": leaves}
     body = json.dumps(manifest, sort_keys=True, indent=1)
     envelope = {"sha256": hashlib.sha256(body.encode()).hexdigest(), "body": body}
-    disk.write_whole(folder / NAME, json.dumps(envelope).encode())
+    files.write_whole(folder / NAME, json.dumps(envelope).encode())
 
 
 def read(folder) -> dict[str, Any]:
@@ -98,7 +99,7 @@ def _map(function, names):
 def _digest(path, *, flush=False):
     """Returns the size and SHA-256 of a file, made durable first if asked to."""
     if flush:
-        disk.flush(path)
+        files.flush(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"size": file.tell(), "sha256": digest}

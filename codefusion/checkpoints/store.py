@@ -22,6 +22,7 @@ from codefusion.checkpoints import (
     manifest,
 )
 from codefusion.checkpoints.errors import CheckpointError, reason
+from codefusion.files import write_whole
 
 _log = logging.getLogger(__name__)
 
@@ -272,7 +273,7 @@ class Checkpoints:
     def _commit(self, save):
         folder = self.folder / str(save.step)
         for name, content in save.files.items():
-            disk.write_whole(folder / name, content)
+            write_whole(folder / name, content)
         manifest.write(folder, save.kinds)
         folders.finish(self.folder, save.step)
 

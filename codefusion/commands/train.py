@@ -36,7 +36,7 @@ def run(call):
     """Trains the call's config in its work directory."""
     if not call.flags.workdir:
         raise ValueError("train needs --workdir=DIR, the folder to write to.")
-    if "://" in call.flags.workdir:
+    if not files.is_local(call.flags.workdir):
         raise ValueError(
             f"--workdir is {call.flags.workdir!r}; expected a folder. Mount a bucket "
             "(Cloud Storage FUSE) to train in it."

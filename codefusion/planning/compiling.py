@@ -14,6 +14,7 @@ import sys
 import tempfile
 
 from codefusion import config as configs
+from codefusion import files
 from codefusion.planning import programs
 
 _CHILD = "from codefusion.planning import compiling; compiling.main()"
@@ -61,9 +62,7 @@ def main():
         found = getattr(programs, program)(setting, rows)
     except programs.CompilationError as error:
         found = error
-    partial = answer.with_suffix(".partial")
-    partial.write_bytes(pickle.dumps(found))
-    partial.rename(answer)
+    files.write_whole(answer, pickle.dumps(found))
     # The result stands; a compiler's threads must not delay or spoil the end.
     os._exit(0)
 

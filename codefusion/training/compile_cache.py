@@ -18,6 +18,7 @@ import jax
 from etils import epath
 from jax.experimental.compilation_cache import compilation_cache
 
+from codefusion import files
 from codefusion.training import compile_events
 
 _log = logging.getLogger(__name__)
@@ -54,12 +55,8 @@ def compile_cache(workdir: str | os.PathLike):
 
 
 def _folder(workdir):
-    workdir = pathlib.Path(workdir).absolute() if _is_local(workdir) else workdir
+    workdir = pathlib.Path(workdir).absolute() if files.is_local(workdir) else workdir
     return epath.Path(workdir) / "compile_cache"
-
-
-def _is_local(path) -> bool:
-    return "://" not in os.fspath(path)
 
 
 def _open(folder):
@@ -70,7 +67,7 @@ def _open(folder):
         probe.write_bytes(b"1")
         probe.unlink()
         # A bucket shows whole objects alone and has check sums of its own.
-        if _is_local(folder) and jax.process_index() == 0:
+        if files.is_local(folder) and jax.process_index() == 0:
             return _Seals(folder).listening()
     except Exception as error:  # a bucket has errors of many kinds
         _log.warning("Compiled programs are not kept: %s: %s", folder, error)

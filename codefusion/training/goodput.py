@@ -23,6 +23,7 @@ from typing import Any
 import jax
 from etils import epath
 
+from codefusion import files
 from codefusion.training import compile_events
 
 _log = logging.getLogger(__name__)
@@ -151,9 +152,8 @@ class Goodput:
     def beat(self):
         """Writes the account to the work directory, with the time of day."""
         try:
-            partial = self._file.parent / f"{_FILE}.partial"
-            partial.write_text(json.dumps(self.to_json() | {"time": time.time()}))
-            partial.replace(self._file)
+            account = self.to_json() | {"time": time.time()}
+            files.write_whole(self._file, json.dumps(account))
         except Exception as error:  # a bucket has errors of many kinds
             self._warn_once(
                 f"Time lost to a death of this process will not be known: {self._file} "

@@ -9,6 +9,8 @@ import pathlib
 import socket
 import time
 
+from codefusion import files
+
 _log = logging.getLogger(__name__)
 
 
@@ -25,12 +27,9 @@ class Records:
 
     def __init__(self, workdir: str | os.PathLike, *, from_step: int = 0):
         self.path = pathlib.Path(workdir) / "metrics.jsonl"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         kept = [row for row in read_rows(self.path) if row["step"] <= from_step]
         lines = "".join(json.dumps(row) + "\n" for row in kept)
-        replacement = self.path.with_suffix(".jsonl.new")
-        replacement.write_text(lines)
-        os.replace(replacement, self.path)
+        files.write_whole(self.path, lines)
         self._file = open(self.path, "a", encoding="utf-8")
         self._events = _open_events(self.path.parent, from_step)
 
