@@ -4,7 +4,8 @@ Every second of a process is charged to one name: `compilation` while jax traces
 or compiles in the run's thread, else the innermost that `Goodput.spend` has entered,
 else the start-up. The sums go into each checkpoint. A thread writes them to
 `goodput.json` every few seconds as well, so that the next start knows how long the one
-before it lived; what of that its checkpoint does not account for was lost.
+before it lived; what of that its checkpoint does not account for was lost. The clock
+says when, not the steps, because a process may die while it compiles, waits or hangs.
 
     goodput = seconds in steps that a checkpoint kept, or that may yet be
               / seconds that the processes ran
@@ -45,9 +46,9 @@ _FILE = "goodput.json"
 class Goodput:
     """The account of a run's time, open from the start of a process to its end.
 
-    Of several processes the first alone keeps `goodput.json`, so it is entered after
-    `jax.distributed.initialize`. It never fails a run: where the file cannot be written
-    there is a warning, and time lost to a death stays unknown.
+    Of several processes the first alone keeps `goodput.json` and warns, so it is
+    entered after `jax.distributed.initialize`. It never fails a run: where the file
+    cannot be written there is a warning, and time lost to a death stays unknown.
 
     Args:
       workdir: the work directory, on a disk or in a bucket.
@@ -84,14 +85,13 @@ class Goodput:
         self._stack = contextlib.ExitStack()
         self._stack.enter_context(self._compiled.listening())
         if keeps_file:
-            self.beat()
-            self._stack.callback(self.beat)
+            self._tell()
+            self._stack.callback(self._tell)
             self._stack.enter_context(self._beating())
         return self
 
     def __exit__(self, *exception):
         self._stack.close()
-        self._check_budget()
 
     def resume(self, saved: dict[str, Any] | None):
         """Takes over the account in the checkpoint that the run goes on from.
@@ -176,8 +176,11 @@ class Goodput:
 
     def _watch(self):
         while not self._ended.wait(self._every_seconds):
-            self.beat()
-            self._check_budget()
+            self._tell()
+
+    def _tell(self):
+        self.beat()
+        self._check_budget()
 
     def _check_budget(self):
         seconds = self._clock.seconds()["compilation"]

@@ -310,8 +310,11 @@ def test_a_compile_budget_is_told_of_once_and_while_compiling(tmp_path, caplog):
     assert caplog.text.count("training.compile_budget") == 1
 
 
-@pytest.mark.parametrize("budget", [0.0, 600.0])
-def test_within_the_budget_nothing_is_told(tmp_path, caplog, budget):
+@pytest.mark.parametrize(("budget", "host"), [(0.0, 0), (600.0, 0), (1e-6, 1)])
+def test_within_the_budget_and_by_later_hosts_nothing_is_told(
+    tmp_path, caplog, monkeypatch, budget, host
+):
+    monkeypatch.setattr(jax, "process_index", lambda: host)
     with (
         caplog.at_level(logging.WARNING),
         start(tmp_path, compile_budget=budget, every_seconds=0.02),
