@@ -331,7 +331,7 @@ def _stage(config, name, rows, tokenizer, built):
         ema_decay=section.ema_decay,
         microbatches=section.microbatches,
         left_out={
-            data_set: source.num_dropped
+            data_set: (source.num_dropped, source.num_dropped + len(source))
             for data_set, source in zip(names, sources, strict=True)
             if source.num_dropped
         },

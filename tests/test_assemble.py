@@ -145,7 +145,7 @@ def test_rows_too_long_to_train_on_are_counted_by_data_set(tokenizer):
     built = assemble.parts(given, tokenizer.vocab_size)
     (stage,) = assemble.stages(given, tokenizer, built)
     rows = stage.batches.datasets[0]
-    assert stage.left_out == {"generated": 100 - len(rows)} and len(rows) < 100
+    assert stage.left_out == {"generated": (100 - len(rows), 100)} and len(rows) < 100
 
 
 def test_a_data_set_mixed_with_itself_keeps_its_size_and_seed():

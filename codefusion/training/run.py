@@ -128,11 +128,11 @@ class Run:
 
     def tell_left_out(self, stage, step):
         """Records how many rows of each data set the stage cannot use."""
-        for name, count in stage.left_out.items():
+        for name, (count, total) in stage.left_out.items():
             self.records.write(step, stage.name, {f"left_out_{name}": count})
             self.progress.note(
-                f"{stage.name}: {count:,} rows of {name} are left out, being longer "
-                "than data.source_length or data.target_length."
+                f"{stage.name}: {count:,} of {total:,} rows of {name} are left out, "
+                "being longer than data.source_length or data.target_length."
             )
 
     def _save(self, step, seconds_since):

@@ -43,8 +43,8 @@ class Stage:
       num_steps: updates to make.
       ema_decay: decay of the moving average of the parameters.
       microbatches: parts of a batch whose gradients are averaged.
-      left_out: by data set, how many rows are too long to train on; shown and recorded
-        when the stage starts.
+      left_out: by data set, how many rows are too long to train on, and of how many;
+        shown and recorded when the stage starts.
     """
 
     name: str
@@ -54,4 +54,4 @@ class Stage:
     num_steps: int
     ema_decay: float = 0.999
     microbatches: int = 1
-    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    left_out: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)

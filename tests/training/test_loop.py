@@ -1,4 +1,6 @@
+import dataclasses
 import importlib.util
+import io
 import logging
 import os
 import pathlib
@@ -15,7 +17,8 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from codefusion.checkpoints import CheckpointError, Checkpoints
 from codefusion.training import loop, run
-from codefusion.training.records import read_rows
+from codefusion.training.progress import Progress
+from codefusion.training.records import Records, read_rows
 from codefusion.training.signals import Stopped
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -280,6 +283,18 @@ def test_seconds_of_training_go_on_after_a_stop_and_leave_evaluations_out(
     found = [r["train_seconds"] for r in rows_of_steps(tmp_path)]
     assert found == sorted(found) and found[len(before)] > before[-1] > 12
     assert found[-1] < 1e6
+
+
+def test_rows_that_a_stage_leaves_out_are_told_with_their_number_in_all(tmp_path):
+    stage = dataclasses.replace(toy.stages()[1], left_out={"toy": (1200, 3400)})
+    stream = io.StringIO()
+    with Records(tmp_path) as records:
+        shown = Progress(num_steps=30, stream=stream)
+        found = types.SimpleNamespace(records=records, progress=shown)
+        run.Run.tell_left_out(found, stage, 12)
+    line = "training: 1,200 of 3,400 rows of toy are left out, being longer than "
+    assert stream.getvalue().startswith(line)
+    assert [row["left_out_toy"] for row in rows(tmp_path)] == [1200]
 
 
 def test_every_step_is_in_one_row_of_the_metrics(whole):
