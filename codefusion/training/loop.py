@@ -24,7 +24,7 @@ from codefusion.training.compile_cache import compile_cache
 from codefusion.training.goodput import Goodput
 from codefusion.training.progress import Progress
 from codefusion.training.records import NoRecords, Records
-from codefusion.training.run import Evaluator, Run, Span
+from codefusion.training.run import Evaluator, Run, Span, step_seconds_of
 from codefusion.training.signals import StopSignals
 from codefusion.training.stage import Batches, Stage
 from codefusion.training.watch import Averages
@@ -113,14 +113,12 @@ def train(
             eval_every=eval_every,
             log_every=log_every,
             on_non_finite=on_non_finite,
-            averages=Averages(saved.get("averages")),
-            train_seconds=saved.get("train_seconds", 0.0),
-            since=time.monotonic() - saved.get("seconds_since", 0.0),
             goodput=goodput,
             watchdog=watchdog,
             agreement=Agreement(mesh),
             state=state,
-            **_shown(stack, workdir, spans[-1].end, int(state.step), stream),
+            **_carried_over(saved, goodput),
+            **_shown(stack, goodput, workdir, spans[-1].end, int(state.step), stream),
         )
         stack.callback(run.close)
         del state  # the run alone has it, and frees it between stages
@@ -180,13 +178,28 @@ def _begin(mesh, spans, init_params, load, checkpoints, identity):
     return index, checkpoints.restore(step, sharding.on_mesh(shapes, mesh)), saved
 
 
-def _shown(stack, workdir, num_steps, step, stream):
+def _carried_over(saved, goodput):
+    """Returns what a run knows of the steps since its last report."""
+    return dict(
+        averages=Averages(saved.get("averages")),
+        train_seconds=saved.get("train_seconds", 0.0),
+        since=time.monotonic() - saved.get("seconds_since", 0.0),
+        step_seconds=saved.get("step_seconds", step_seconds_of(goodput)),
+    )
+
+
+def _shown(stack, goodput, workdir, num_steps, step, stream):
     """Returns what a run writes to and listens to, closed with the stack."""
     enter = stack.enter_context
     is_first = jax.process_index() == 0
     if not is_first:
         stream = enter(open(os.devnull, "w"))
-    progress = Progress(num_steps=num_steps, step=step, stream=stream)
+    progress = Progress(
+        num_steps=num_steps,
+        step=step,
+        stream=stream,
+        compiling=lambda: goodput.seconds()["compilation"],
+    )
     found = dict(
         stop=enter(StopSignals()),
         records=enter(Records(workdir, from_step=step) if is_first else NoRecords()),

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 
 import rich.console
 import rich.progress
@@ -18,21 +19,36 @@ class Progress:
       step: steps already made.
       stream: where to write; standard error if None.
       every_seconds: shortest time between two lines where there is no terminal.
+      compiling: () -> the seconds spent on compilation so far, which tell nothing of
+        the steps to come and are left out of their pace.
     """
 
-    def __init__(self, *, num_steps, step=0, stream=None, every_seconds=10.0):
+    def __init__(
+        self,
+        *,
+        num_steps,
+        step=0,
+        stream=None,
+        every_seconds=10.0,
+        compiling: Callable[[], float] = lambda: 0.0,
+    ):
         self._num_steps = num_steps
         self._first = self._step = step
         self._stream = stream or sys.stderr
         self._every_seconds = every_seconds
-        self._started = time.monotonic()
+        self._compiling = compiling
+        self._started = self._clock()
         self._shown = -float("inf")
         self._bar = _bar(self._stream) if self._stream.isatty() else None
 
     def __enter__(self):
         if self._bar:
             self._task = self._bar.add_task(
-                "training", total=self._num_steps, completed=self._first, text=""
+                "training",
+                total=self._num_steps,
+                completed=self._first,
+                text="",
+                left="",
             )
             self._bar.start()
         return self
@@ -45,7 +61,7 @@ class Progress:
         """Shows that a step is done."""
         self._step = step
         if self._bar:
-            self._bar.update(self._task, completed=step)
+            self._bar.update(self._task, completed=step, left=self._left())
 
     def report(self, stage: str, values: dict[str, float]):
         """Shows the metrics of the latest steps.
@@ -62,8 +78,8 @@ class Progress:
         is_last = self._step >= self._num_steps
         if is_last or now - self._shown >= self._every_seconds:
             self._shown = now
-            left = _clock(self._seconds_left(now))
-            self.note(f"{stage} {self._step}/{self._num_steps}  {text}  {left} left")
+            steps = f"{self._step}/{self._num_steps}"
+            self.note(f"{stage} {steps}  {text}  {self._left()}")
 
     def note(self, text: str):
         """Writes a line beside the progress."""
@@ -72,9 +88,16 @@ class Progress:
         else:
             print(text, file=self._stream, flush=True)
 
-    def _seconds_left(self, now):
+    def _clock(self):
+        return time.monotonic() - self._compiling()
+
+    def _left(self):
+        """Returns the time left at the pace of the steps so far, as text."""
         done = max(self._step - self._first, 1)
-        return (now - self._started) / done * (self._num_steps - self._step)
+        pace = (self._clock() - self._started) / done
+        minutes, seconds = divmod(int(pace * (self._num_steps - self._step)), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02d}:{seconds:02d} left"
 
 
 def _bar(stream):
@@ -83,7 +106,7 @@ def _bar(stream):
         rich.progress.BarColumn(bar_width=20),
         rich.progress.MofNCompleteColumn(),
         "{task.fields[text]}",
-        rich.progress.TimeRemainingColumn(),
+        "{task.fields[left]}",
         console=rich.console.Console(file=stream),
         refresh_per_second=2,
     )
@@ -95,9 +118,3 @@ def _text(values):
     rate = values.pop("examples_per_second", None)
     shown = [f"{k} {v:.4g}" for k, v in values.items() if k not in _HIDDEN]
     return "  ".join([*shown, f"{rate:.0f} examples/s"] if rate else shown)
-
-
-def _clock(seconds):
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}"

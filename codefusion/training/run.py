@@ -34,13 +34,20 @@ class Span:
         return self.first + self.stage.num_steps
 
 
+def step_seconds_of(goodput: Goodput) -> float:
+    """Returns the seconds of all starts in steps and in waiting for their data."""
+    seconds = goodput.seconds()
+    return seconds["steps"] + seconds["data_wait"]
+
+
 @dataclasses.dataclass
 class Run:
     """A run, beside the training itself.
 
     `train_seconds` is the time of the run up to `since`, resumed runs and compilation
-    included, evaluations and saves left out. `state` is the newest, and nobody else
-    keeps one.
+    included, evaluations and saves left out. `step_seconds` is the same without
+    compilation, as the rate of examples is told by it. `state` is the newest, and
+    nobody else keeps one.
     """
 
     workdir: pathlib.Path
@@ -54,6 +61,7 @@ class Run:
     averages: Averages
     train_seconds: float
     since: float
+    step_seconds: float
     goodput: Goodput
     watchdog: Watchdog
     agreement: Agreement
@@ -142,6 +150,7 @@ class Run:
             averages=self.averages.to_json(),
             train_seconds=self.train_seconds,
             seconds_since=seconds_since,
+            step_seconds=self.step_seconds,
             goodput=self.goodput.to_json(),
         )
         self.checkpoints.save(step, self.state, extra, self.files)
@@ -172,9 +181,10 @@ class Run:
     def _report(self, stage, step):
         """Writes and shows the means since the last report."""
         num_steps, values = self.averages.take()
-        now = time.monotonic()
+        now, step_seconds = time.monotonic(), step_seconds_of(self.goodput)
         num_rows = stage.batches.batch_size * num_steps
-        values["examples_per_second"] = num_rows / (now - self.since)
+        values["examples_per_second"] = num_rows / (step_seconds - self.step_seconds)
+        self.step_seconds = step_seconds
         self.train_seconds += now - self.since
         self.since = now
         values["train_seconds"] = self.train_seconds

@@ -297,6 +297,17 @@ def test_rows_that_a_stage_leaves_out_are_told_with_their_number_in_all(tmp_path
     assert [row["left_out_toy"] for row in rows(tmp_path)] == [1200]
 
 
+def test_compilation_does_not_count_in_the_rate(whole):
+    spent = [
+        r for r in read_rows(whole[0] / "metrics.jsonl") if r["stage"] == "goodput"
+    ]
+    steps = spent[-1]["seconds_steps"] + spent[-1]["seconds_data_wait"]
+    found = rows_of_steps(whole[0])
+    counts = np.diff([0, *[row["step"] for row in found]])
+    rates = np.array([row["examples_per_second"] for row in found])
+    assert np.sum(8 * counts / rates) == pytest.approx(steps, rel=0.05, abs=0.05)
+
+
 def test_every_step_is_in_one_row_of_the_metrics(whole):
     reports = rows(whole[0])
     assert [row["step"] for row in reports] == [4, 8, 12, 16, 20, 24, 28, 30]

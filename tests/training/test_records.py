@@ -114,6 +114,19 @@ def test_away_from_a_terminal_there_is_a_line_now_and_then(monkeypatch):
     assert lines[-1].startswith("training 100/100")
 
 
+def test_time_spent_on_compilation_says_nothing_about_the_time_left(monkeypatch):
+    now, compiled = [0.0], [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    stream = io.StringIO()
+    shown = Progress(num_steps=40, stream=stream, compiling=lambda: compiled[0])
+    now[0] = compiled[0] = 300.0
+    for step in range(1, 5):
+        now[0] += 2.0
+        shown.advance(step)
+    shown.report("training", {"loss": 0.5})
+    assert stream.getvalue() == "training 4/40  loss 0.5  0:01:12 left\n"
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
@@ -128,5 +141,6 @@ def test_on_a_terminal_there_is_a_bar(monkeypatch):
         progress.report("fine-tuning", {"loss": 0.25, "examples_per_second": 8.0})
         progress.note("a note [with brackets]")
     shown = stream.getvalue()
-    for text in ("fine-tuning", "10/10", "loss 0.25", "a note [with brackets]"):
+    texts = ("fine-tuning", "10/10", "loss 0.25", "0:00:00 left")
+    for text in (*texts, "a note [with brackets]"):
         assert text in shown
