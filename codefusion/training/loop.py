@@ -206,7 +206,9 @@ def _shown(stack, goodput, workdir, num_steps, step, stream):
         progress=enter(progress),
         last_step=num_steps,
     )
-    if step:
+    if step == num_steps:
+        progress.note(f"Nothing left to do: trained {step} of {num_steps} steps.")
+    elif step:
         progress.note(f"Resuming from step {step} of {num_steps}.")
     return found
 

@@ -131,8 +131,10 @@ def test_ten_random_stops_by_signal_and_by_crash_change_no_bit(tmp_path, whole):
 def test_a_finished_run_is_left_as_it_is(whole):
     workdir, fingerprint = whole
     before = rows(workdir)
-    stages = toy.stages()
-    assert toy.fingerprint(toy.train(workdir, run_stages=stages)) == fingerprint
+    stages, stream = toy.stages(), io.StringIO()
+    state = toy.train(workdir, run_stages=stages, stream=stream)
+    assert toy.fingerprint(state) == fingerprint
+    assert stream.getvalue() == "Nothing left to do: trained 30 of 30 steps.\n"
     assert stages[0].batches.read == stages[1].batches.read == []
     assert rows(workdir) == before
 
