@@ -233,6 +233,8 @@ def _run_stage(run, span, key, mesh):
         first_step=span.first,
         microbatches=stage.microbatches,
     )
+    if done < span.end:
+        run.progress.note(f"{stage.name}: compiling the training step.")
     watch = run.watch(span)
     place = sharding.RowPlacer(mesh, stage.batches.batch_size)
     with contextlib.closing(stage.batches.iterate(done - span.first)) as batches:

@@ -110,8 +110,13 @@ def test_a_run_that_crashed_resumes_to_the_same_bits(tmp_path, whole):
         toy.train(tmp_path, evaluators=[at(18, interrupt)], eval_every=1)
     assert Checkpoints(tmp_path).latest() == 15
     stages = toy.stages()
-    state = toy.train(tmp_path, run_stages=stages)
+    stream = io.StringIO()
+    state = toy.train(tmp_path, run_stages=stages, stream=stream)
     assert toy.fingerprint(state) == whole[1]
+    assert stream.getvalue().splitlines()[:2] == [
+        "Resuming from step 15 of 30.",
+        "training: compiling the training step.",
+    ]
     # Steps 16 to 30 are batches 3 to 17 of the second stage: none twice, none left out.
     assert stages[0].batches.read == []
     assert stages[1].batches.read == list(range(3, 18))
