@@ -19,6 +19,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from benchmarks.reliability.runs import ROOT, Settings
 from benchmarks.reliability.tiny import Tiny
 from benchmarks.reliability.toy import Toy
+from codefusion import trees
 from codefusion.checkpoints import Checkpoints
 from codefusion.training.records import read_rows
 
@@ -133,8 +134,7 @@ def losses(workdir):
 
 def digests(tree):
     """Returns {path: SHA-256 of type, shape and bytes} of a tree of arrays."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path): _digest(leaf) for path, leaf in leaves}
+    return {path: _digest(leaf) for path, leaf in trees.named_leaves(tree).items()}
 
 
 def _digest(leaf):

@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmarks.reliability import harness
 from benchmarks.reliability.runs import FIRST_STAGE, Settings, Watched
+from codefusion import trees
 from codefusion.checkpoints import Checkpoints
 from codefusion.training.records import read_rows
 from codefusion.training.watch import NonFiniteError
@@ -162,8 +163,7 @@ class Judge:
         self._whole = harness.Reference(
             self.program, self._settings, self.root / "whole"
         )
-        leaf = jax.tree_util.tree_leaves_with_path(self._whole.like.params)[0][0]
-        leaf = jax.tree_util.keystr(leaf, simple=True, separator="/")
+        leaf = next(iter(trees.named_leaves(self._whole.like.params)))
         self._named = {
             "loss": "the loss alone",
             "gradient": f"gradient {leaf}",
@@ -218,10 +218,7 @@ class Judge:
         if not path.is_file():
             return False
         batch = self._stages[case.stage].batches[case.index]
-        expected = {
-            jax.tree_util.keystr(key, simple=True, separator="."): leaf
-            for key, leaf in jax.tree_util.tree_leaves_with_path(batch)
-        }
+        expected = trees.named_leaves(batch, ".")
         with np.load(path) as kept:
             return all(
                 name in kept and kept[name].tobytes() == leaf.tobytes()
@@ -256,12 +253,12 @@ class Judge:
         """Returns whether the state after the batch is that before it."""
         after = self._whole.saved(workdir, case.step)
         if case.step == 1:
-            before = {f".params{name}": found for name, found in self._first.items()}
+            before = {f"params/{name}": found for name, found in self._first.items()}
         else:
             before = self._whole.state(case.step - 1)
         # A stage starts with a new average and optimizer.
-        kept = ".params" if case.index == 0 else "."
-        names = [n for n in before if n.startswith(kept) and n != ".step"]
+        kept = "params/" if case.index == 0 else ""
+        names = [n for n in before if n.startswith(kept) and n != "step"]
         return bool(names) and all(after[name] == before[name] for name in names)
 
 

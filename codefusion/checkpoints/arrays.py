@@ -6,22 +6,15 @@ is a view, JAX does not let a step that a buffer is donated to write into it.
 
 import contextlib
 import logging
-from typing import Any
 
 import jax
 
+from codefusion import trees
 from codefusion.checkpoints import background, manifest
 from codefusion.checkpoints.errors import CheckpointError
 
 # Longer than a healthy file system takes; what waits for a lost host must end.
 TIMEOUT_SECONDS = 1200
-
-
-def named_leaves(tree) -> dict[str, Any]:
-    """Returns the leaves of a tree by path, such as "params/kernel"."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    name = jax.tree_util.keystr
-    return {name(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
 def begin_write(folder, leaves):
@@ -69,7 +62,7 @@ def read(folder, like):
         sharding = getattr(leaf, "sharding", None) or default
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
-    wanted = {name: abstract(leaf) for name, leaf in named_leaves(like).items()}
+    wanted = {name: abstract(leaf) for name, leaf in trees.named_leaves(like).items()}
     args = ocp.args.PyTreeRestore(
         item=wanted,
         restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
@@ -88,7 +81,7 @@ def check_leaves(folder, like):
       like: a tree of arrays or `jax.ShapeDtypeStruct`.
     """
     saved = manifest.read(folder)["leaves"]
-    for name, leaf in named_leaves(like).items():
+    for name, leaf in trees.named_leaves(like).items():
         if saved.get(name) != manifest.kind(leaf):
             raise CheckpointError(
                 f"Checkpoint {folder} has {saved.get(name, 'nothing')} for {name}; "

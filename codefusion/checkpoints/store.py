@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 
+from codefusion import trees
 from codefusion.checkpoints import (
     arrays,
     background,
@@ -110,7 +111,7 @@ class Checkpoints:
         """
         self.wait()
         self._saved_at = time.monotonic()
-        leaves = arrays.named_leaves(state)
+        leaves = trees.named_leaves(state)
         save = _Save(
             step=step,
             needed=sum(leaf.nbytes for leaf in leaves.values()),

@@ -12,7 +12,7 @@ import numpy as np
 import safetensors
 from safetensors import numpy as safetensors_numpy
 
-from codefusion import files
+from codefusion import files, trees
 from codefusion.models import weight_files
 
 FILE = "model.safetensors"
@@ -63,9 +63,7 @@ def read(folder, like, *, tokenizer_hash):
 
 def named(tree):
     """Returns the leaves of a tree by path with dots between the names, dict."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    name = jax.tree_util.keystr
-    return {name(path, simple=True, separator="."): leaf for path, leaf in leaves}
+    return trees.named_leaves(tree, ".")
 
 
 def _check_tensors(file, tensors, wanted):

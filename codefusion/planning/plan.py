@@ -3,8 +3,7 @@
 import dataclasses
 import math
 
-import jax
-
+from codefusion import trees
 from codefusion.planning import (
     collectives,
     compiling,
@@ -178,8 +177,8 @@ def parameters_by_part(params):
       params: tree of parameters or shapes.
     """
     found = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        names = [part.key for part in path]
+    for path, leaf in trees.named_leaves(params).items():
+        names = path.split("/")
         is_table = names[-1] == "embedding"
         part = "/".join(names[:2]) if is_table else names[0]
         found[part] = found.get(part, 0) + math.prod(leaf.shape)

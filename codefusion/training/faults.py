@@ -1,12 +1,12 @@
 """Steps that are not finite: what is said of them, what is kept, and what follows."""
 
-import functools
 import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from codefusion import trees
 from codefusion.training.watch import NonFiniteError, not_finite
 
 
@@ -22,8 +22,7 @@ def describe(stage, index, step, state, values, leaf_norms):
       leaf_norms: norm of the gradient by each parameter, in the order of its leaves.
     """
     rows = stage.batches.examples(index)
-    names = _names(state.params)
-    norms = zip(names, leaf_norms, strict=True)
+    norms = zip(trees.named_leaves(state.params), leaf_norms, strict=True)
     places = {
         "gradient": [name for name, norm in norms if not np.isfinite(norm)],
         "parameters": _bad_leaves(state.params),
@@ -62,9 +61,7 @@ def keep_batch(workdir, batches, index, step):
     """Writes a batch and where its rows come from; returns the file's name."""
     place = f"_host_{jax.process_index()}" if jax.process_count() > 1 else ""
     path = pathlib.Path(workdir) / f"not_finite_step_{step}{place}.npz"
-    leaves, _ = jax.tree_util.tree_flatten_with_path(batches[index])
-    name = functools.partial(jax.tree_util.keystr, simple=True, separator=".")
-    arrays = {name(key): np.asarray(leaf) for key, leaf in leaves}
+    arrays = trees.named_leaves(batches[index], ".")
     try:
         np.savez(path, examples=np.array(batches.examples(index)), **arrays)
     except OSError as error:
@@ -77,15 +74,9 @@ def has_bad_parameters(state):
     return bool(_bad_leaves(state.params))
 
 
-def _names(tree):
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return [jax.tree_util.keystr(p, simple=True, separator="/") for p, _ in leaves]
-
-
 def _bad_leaves(tree):
     """Returns the names of the leaves that are not finite, of arrays of any kind."""
-    leaves = jax.tree.leaves(tree)
-    return [n for n, x in zip(_names(tree), leaves, strict=True) if not _is_finite(x)]
+    return [name for name, x in trees.named_leaves(tree).items() if not _is_finite(x)]
 
 
 def _is_finite(x):

@@ -3,11 +3,12 @@
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 
 import pytest
+
+from codefusion.hosts import wire
 
 SCRIPT = pathlib.Path(__file__).with_name("host_run.py")
 EXPECTED = """\
@@ -24,16 +25,10 @@ latest 2
 """
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 @pytest.mark.slow
 def test_two_hosts_agree_on_everything(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[2])}
-    words = [sys.executable, SCRIPT, tmp_path, str(free_port()), "2"]
+    words = [sys.executable, SCRIPT, tmp_path, str(wire.free_port("127.0.0.1", 0)), "2"]
     hosts = [
         subprocess.Popen(
             [*words, str(host)],

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codefusion import models
+from codefusion import models, trees
 
 GOLDEN = pathlib.Path(__file__).parent / "golden_tree.txt"
 B, S, L, V, D, E = 3, 9, 7, 50, 16, 8
@@ -64,11 +64,8 @@ def shapes_of(fields, *, source_length=S, target_length=L):
 
 def listing(params):
     """Returns one line of name and shape for each parameter, in order."""
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    return [
-        "/".join(key.key for key in path) + f" {tuple(leaf.shape)}"
-        for path, leaf in leaves
-    ]
+    named = trees.named_leaves(params)
+    return [f"{name} {tuple(leaf.shape)}" for name, leaf in named.items()]
 
 
 @pytest.fixture(scope="module")
@@ -317,8 +314,8 @@ def test_every_parameter_is_learned(variables):
 
     gradients = jax.jit(jax.grad(loss))(variables["params"])
     chex.assert_tree_all_finite(gradients)
-    leaves = jax.tree_util.tree_leaves_with_path(gradients)
-    still = {jax.tree_util.keystr(path) for path, g in leaves if not jnp.any(g != 0)}
+    named = trees.named_leaves(gradients)
+    still = {name for name, g in named.items() if not jnp.any(g != 0)}
     assert still == set()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
-from codefusion import models, sharding
+from codefusion import models, sharding, trees
 from codefusion.training import optimizers, step
 
 P = PartitionSpec
@@ -67,11 +67,7 @@ def model_state(scan_layers):
 def test_every_matrix_of_the_state_is_split_over_every_axis_it_can_be(scan_layers):
     state = model_state(scan_layers)
     shardings = sharding.state_shardings(state, mesh_of(1, 4, 2))
-    places, _ = jax.tree_util.tree_flatten_with_path(shardings)
-    by_name = {
-        jax.tree_util.keystr(path, simple=True, separator="/"): place.spec
-        for path, place in places
-    }
+    by_name = {n: place.spec for n, place in trees.named_leaves(shardings).items()}
     split = {name for name, spec in by_name.items() if any(spec)}
     for name, leaf in zip(by_name, jax.tree.leaves(state), strict=True):
         if leaf.size >= 32 * 32:
@@ -89,12 +85,7 @@ def _axes(spec):
 
 
 def test_each_pattern_is_of_some_parameter():
-    names = [
-        jax.tree_util.keystr(path, simple=True, separator="/")
-        for path, _ in jax.tree_util.tree_flatten_with_path(model_state(False).params)[
-            0
-        ]
-    ]
+    names = trees.named_leaves(model_state(False).params)
     for pattern, _ in sharding.PARAMETERS:
         assert any(re.search(rf"(^|/)({pattern})$", name) for name in names), pattern
 

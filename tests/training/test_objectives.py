@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from codefusion import diffusion, models
+from codefusion import diffusion, models, trees
 from codefusion.training.objectives import Objective
 from codefusion.types import Batch
 
@@ -170,12 +170,8 @@ def test_a_dropped_context_tells_nothing_of_the_words_of_the_source(toy):
 
 def untouched(grads):
     """Returns the parameters whose gradient is zero throughout."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(grads)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/")
-        for path, leaf in leaves
-        if not np.any(leaf)
-    }
+    named = trees.named_leaves(grads)
+    return {name for name, leaf in named.items() if not np.any(leaf)}
 
 
 def trained_over_keys(toy, **options):

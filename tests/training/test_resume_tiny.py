@@ -12,7 +12,7 @@ import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from codefusion import assemble, checkpoints, workdirs
+from codefusion import assemble, checkpoints, trees, workdirs
 from codefusion import config as configs
 from codefusion.commands import train
 from codefusion.training import loop, optimizers
@@ -104,12 +104,10 @@ def run_with_stops(tiny, workdir, stop_steps):
 
 def differing(first, second):
     """Returns the names of the arrays whose bytes differ."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(first)
-    others = jax.tree.leaves(second)
-    assert len(leaves) == len(others)
+    leaves, others = trees.named_leaves(first), jax.tree.leaves(second)
     return [
-        jax.tree_util.keystr(path)
-        for (path, leaf), other in zip(leaves, others, strict=True)
+        name
+        for (name, leaf), other in zip(leaves.items(), others, strict=True)
         if leaf.dtype != other.dtype or leaf.tobytes() != other.tobytes()
     ]
 

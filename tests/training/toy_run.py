@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from codefusion import trees
 from codefusion.checkpoints import Checkpoints
 from codefusion.training import loop
 from codefusion.training.optimizers import AdamW
@@ -102,8 +103,8 @@ def restored(workdir, step):
 def fingerprint(tree):
     """Returns the SHA-256 of a tree's paths, shapes, types and bytes."""
     digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+    for path, leaf in trees.named_leaves(tree).items():
         leaf = np.asarray(leaf)
-        digest.update(f"{jax.tree_util.keystr(path)}{leaf.shape}{leaf.dtype}".encode())
+        digest.update(f"{path}{leaf.shape}{leaf.dtype}".encode())
         digest.update(leaf.tobytes())
     return digest.hexdigest()
