@@ -8,6 +8,8 @@ import json
 import pathlib
 import statistics
 
+from codefusion import markdown
+
 STEPS = "20"  # denoising steps of the figures shown
 
 
@@ -16,11 +18,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=pathlib.Path)
     lines = parser.parse_args().file.read_text(encoding="utf-8").splitlines()
-    print("\n".join(table([json.loads(line) for line in lines])))
+    print(table([json.loads(line) for line in lines]))
 
 
 def table(lines):
-    """Returns the table's lines, best top-1 first.
+    """Returns the table, best top-1 first.
 
     Args:
       lines: what `recipe.py` wrote, dicts; lines of one run are its seeds.
@@ -39,7 +41,7 @@ def table(lines):
     heads = ("run", "seeds", "top-1, %", "top-5, %", "valid, %", "edit distance")
     heads += ("train s",)
     rows = sorted((row(name, seeds) for name, seeds in runs.items()), key=_order)
-    return [_join(heads), _join(["---"] * len(heads)), *map(_join, rows)]
+    return markdown.table(heads, rows)
 
 
 def row(name, lines):
@@ -65,10 +67,6 @@ def _percent(shares):
 
 def _order(cells):
     return -float(cells[2].split()[0])
-
-
-def _join(cells):
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ RANKS = {
     "checks": 0,
     "config": 0,
     "files": 0,
+    "markdown": 0,
     "trees": 0,
     "pallas_kernels": 0,
     "ranking": 1,

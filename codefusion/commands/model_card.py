@@ -11,6 +11,7 @@ import codefusion
 from codefusion import config as configs
 from codefusion.commands import evaluate
 from codefusion.evaluation import score
+from codefusion.markdown import table
 from codefusion.models import exported
 
 # Data that is ours; the terms of all other data are in NOTICE.
@@ -111,7 +112,7 @@ def _training(config, tokenizer, extra):
             for key, value in hashes.items()
         ),
     ]
-    return "## Training\n\n" + _table(("what", "value"), rows)
+    return "## Training\n\n" + table(("what", "value"), rows)
 
 
 def _parameters(params):
@@ -122,7 +123,7 @@ def _parameters(params):
     rows = [(part, f"{size:,}") for part, size in sorted(parts.items())]
     rows.append(("**all**", f"**{sum(parts.values()):,}**"))
     return (
-        "## Parameters\n\n" + _table(("part", "numbers"), rows) + "\n\nEvery number of "
+        "## Parameters\n\n" + table(("part", "numbers"), rows) + "\n\nEvery number of "
         f"`{exported.FILE}` is counted once, embeddings and heads included; what the "
         "optimizer keeps is not in the file."
     )
@@ -154,7 +155,7 @@ def _scores(workdir, step):
         "seen",
     )
     return (
-        "## Scores\n\n" + _table(columns, rows) + "\n\nIn brackets the 95 % bootstrap "
+        "## Scores\n\n" + table(columns, rows) + "\n\nIn brackets the 95 % bootstrap "
         "interval over rows; `seen` is how many % of the references occur in the "
         "training rows."
     )
@@ -226,17 +227,12 @@ def _files(out):
         for path in sorted(out.iterdir())
         if path.name != "README.md"
     ]
-    return "## Files\n\n" + _table(("file", "bytes", "SHA-256"), rows)
+    return "## Files\n\n" + table(("file", "bytes", "SHA-256"), rows)
 
 
 def _sha256(path):
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _table(columns, rows):
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def _number(value):

@@ -1,5 +1,6 @@
 """A plan as text: tables of Markdown, which read well on a terminal too."""
 
+from codefusion.markdown import table
 from codefusion.planning import rooflines
 
 _LEFT_OUT = (
@@ -7,8 +8,6 @@ _LEFT_OUT = (
     "norms, dropout, lookups, AdamW or the average. The compiler's counts those too, "
     "but a loop's body once, and a Pallas kernel as nothing."
 )
-
-
 _NOTHING_HELPS = (
     "No change of layout, remat or microbatches fits: take more devices, a smaller "
     "batch or a smaller model."
@@ -56,24 +55,6 @@ def render_sweep(entries):
         )
     head = ("data x fsdp x tensor", "fits", "peak", "step", "all hidden", "bound")
     return table((*head, "model FLOPs of peak, %"), rows) + "\n"
-
-
-def table(head, rows):
-    """Returns a Markdown table, its columns aligned.
-
-    Args:
-      head: names of the columns.
-      rows: tuples of str.
-    """
-    cells = [head, *[tuple(map(str, row)) for row in rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-
-    def line(row):
-        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        return f"| {' | '.join(padded)} |"
-
-    rule = f"| {' | '.join('-' * width for width in widths)} |"
-    return "\n".join([line(head), rule, *map(line, cells[1:])])
 
 
 def size_text(number):
