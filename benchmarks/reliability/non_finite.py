@@ -24,6 +24,7 @@ from benchmarks.reliability import harness
 from benchmarks.reliability.runs import FIRST_STAGE, Settings, Watched
 from codefusion import trees
 from codefusion.checkpoints import Checkpoints
+from codefusion.training.faults import SKIP, STOP
 from codefusion.training.records import read_rows
 from codefusion.training.watch import NonFiniteError
 
@@ -40,7 +41,7 @@ class Case:
       place: one of `PLACES`.
       value: number of one of `VALUES`.
       step: the step that meets it; a bad parameter is there from the first on.
-      policy: what the run is told to do, "stop" or "skip".
+      policy: what the run is told to do, `STOP` or `SKIP`.
     """
 
     place: str
@@ -79,7 +80,7 @@ def every_case():
         for place in PLACES
         for value in (1, 2)
         for step in (steps[:1] if place == "parameter" else steps)
-        for policy in ("stop", "skip")
+        for policy in (STOP, SKIP)
     ]
 
 
@@ -174,7 +175,7 @@ class Judge:
     def faults(self, case):
         """Returns what a case did that it should not have, a list of str."""
         workdir = self.root / f"{case.policy}-{case.place}-{case.value}-{case.step}"
-        every = 1 if case.policy == "skip" else _EVERY
+        every = 1 if case.policy == SKIP else _EVERY
         settings = dataclasses.replace(
             self._settings, every=every, on_non_finite=case.policy
         )
@@ -198,7 +199,7 @@ class Judge:
         return self.program.train(workdir, settings, change=change, load=load)
 
     def _faults_of_a_stop(self, case, workdir, message):
-        if case.policy == "skip" and case.place != "parameter":
+        if case.policy == SKIP and case.place != "parameter":
             return ["stopped instead of skipping"]
         where = f"Step {case.step} is not finite"
         batch = f"batch {case.index} of stage {case.stage}"
@@ -232,7 +233,7 @@ class Judge:
         return [] if is_whole else ["ends otherwise once the batch is mended"]
 
     def _faults_of_a_skip(self, case, workdir, state):
-        if case.policy == "stop" or case.place == "parameter":
+        if case.policy == STOP or case.place == "parameter":
             return ["did not stop"]
         rows = read_rows(workdir / "metrics.jsonl")
         told = [(r["step"], r["skipped_batch"]) for r in rows if "skipped_batch" in r]

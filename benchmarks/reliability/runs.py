@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import pathlib
 
+from codefusion.training.faults import STOP
+
 ROOT = pathlib.Path(__file__).parents[2]
 FIRST_STAGE = 10  # steps of pre-training
 
@@ -17,14 +19,14 @@ class Settings:
       every: steps between checkpoints; 0 saves only where a stage ends.
       keep: how many checkpoints are kept.
       log_every: steps in a row of metrics.
-      on_non_finite: what follows a step that is not finite, "stop" or "skip".
+      on_non_finite: what follows a step that is not finite, `faults.STOP` or `SKIP`.
     """
 
     steps: int
     every: int = 0
     keep: int = 2
     log_every: int = 1
-    on_non_finite: str = "stop"
+    on_non_finite: str = STOP
 
 
 class Watched:

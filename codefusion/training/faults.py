@@ -9,6 +9,9 @@ import numpy as np
 from codefusion import trees
 from codefusion.training.watch import NonFiniteError, not_finite
 
+# What follows such a step: `training.on_non_finite`.
+STOP, SKIP = "stop", "skip"
+
 
 def describe(stage, index, step, state, values, leaf_norms):
     """Returns in one line which batch, and which leaves, are not finite.
@@ -52,7 +55,7 @@ def stop(workdir, stage, index, step, line, kept_steps):
     return NonFiniteError(
         f"{line}. The batch is kept in {file}. The step was not saved; the last "
         f"checkpoint is {last}. Mend the rows and run the same command again, set "
-        "--config.training.on_non_finite=skip to leave such batches out, or lower "
+        f"--config.training.on_non_finite={SKIP} to leave such batches out, or lower "
         f"{stage.name}.optimizer.learning_rate in another --workdir."
     )
 

@@ -17,7 +17,7 @@ import jax
 from codefusion import sharding
 from codefusion.checkpoints import CheckpointError, Checkpoints
 from codefusion.hosts import Roster, Watchdog
-from codefusion.training import resuming
+from codefusion.training import faults, resuming
 from codefusion.training import step as steps
 from codefusion.training.agreement import Agreement
 from codefusion.training.compile_cache import compile_cache
@@ -45,7 +45,7 @@ def train(
     evaluators: Sequence[Evaluator] = (),
     eval_every: int = 0,
     log_every: int = 20,
-    on_non_finite: str = "stop",
+    on_non_finite: str = faults.STOP,
     watchdog_minutes: float = 0.0,
     compile_budget: float = 0.0,
     mesh=None,
@@ -71,8 +71,8 @@ def train(
       evaluators: called every `eval_every` steps and after the last.
       eval_every: steps between evaluations; 0 for none.
       log_every: steps that one row of metrics averages.
-      on_non_finite: "stop", or "skip" to leave out a batch whose loss or gradient is
-        not finite.
+      on_non_finite: `faults.STOP`, or `SKIP` to leave out a batch whose loss or
+        gradient is not finite.
       watchdog_minutes: without a step, until every thread's stack is written; 0 for
         never.
       compile_budget: seconds of compilation beyond which there is a warning; 0 for

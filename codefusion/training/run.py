@@ -198,7 +198,7 @@ class Run:
         line = faults.describe(stage, index, step, self.state, values, leaf_norms)
         # With a bad parameter every later step would be left out, and saved.
         is_lost = is_kept or faults.has_bad_parameters(self.state)
-        if self.on_non_finite == "stop" or is_lost:
+        if self.on_non_finite == faults.STOP or is_lost:
             self.checkpoints.wait()
             steps = self.checkpoints.steps()
             raise faults.stop(self.workdir, stage, index, step, line, steps)
