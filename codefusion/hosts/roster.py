@@ -100,9 +100,10 @@ class Roster:
             self._lost.set()
         self._pass_on(index, why)
         self.on_lost(
-            f"host {self.cluster.describe(index)} is gone: {why}. Host {self._me()} "
-            "ends as well, since a step needs all hosts. Start all hosts again with "
-            "the same command: the run goes on from its last checkpoint."
+            f"host {self.cluster.describe(index)} is gone: {why.rstrip('.')}. Host "
+            f"{self._me()} ends as well, since a step needs all hosts. Once that is "
+            "mended, start all hosts again: the run goes on from its last checkpoint, "
+            "if there is one."
         )
         self._told.set()
 

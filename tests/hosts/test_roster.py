@@ -129,10 +129,11 @@ def test_the_others_are_told_why_a_host_fails(three, failing, monkeypatch):
     rosters, news = three
     monkeypatch.setattr(roster, "GRACE_SECONDS", 0.0)
     monkeypatch.setattr(roster, "_ENDING_SECONDS", 0.5)
-    rosters[failing].fail("OSError: no room")
+    rosters[failing].fail("OSError: no room.")
     for index in {0, 1, 2} - {failing}:
         text = news[index].get(timeout=10)
-        assert text.startswith(f"host {failing} ({NAME}) is gone: it failed, OSError: ")
+        reason = f"host {failing} ({NAME}) is gone: it failed, OSError: no room. Host "
+        assert text.startswith(reason)
     assert news[failing].empty()
 
 
