@@ -279,16 +279,9 @@ def stages(config, tokenizer, built, mesh=None):
 
 def _shared(stage, mesh):
     """Returns a stage that reads the rows of this process alone."""
-    batches = stage.batches
-    try:
-        sharding.batch_sharding(mesh, batches.batch_size // stage.microbatches)
-        rows = sharding.local_rows(mesh, batches.batch_size)
-    except ValueError as error:
-        parts = (
-            f" in {stage.microbatches} microbatches" if stage.microbatches > 1 else ""
-        )
-        raise ValueError(f"{stage.name}{parts}: {error}") from error
-    return dataclasses.replace(stage, batches=dataclasses.replace(batches, rows=rows))
+    rows = sharding.local_rows(mesh, stage.batches.batch_size)
+    batches = dataclasses.replace(stage.batches, rows=rows)
+    return dataclasses.replace(stage, batches=batches)
 
 
 def objective(config, name, built):

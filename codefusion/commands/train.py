@@ -78,22 +78,23 @@ def train(config, workdir, roster=None):
       roster: the `hosts.Roster` of several processes, which share the folder.
     """
     section = config.training
-    saver = checkpoints.Checkpoints(
-        workdir,
-        max_to_keep=section.max_to_keep,
-        every_steps=section.checkpoint_every,
-        every_minutes=section.checkpoint_minutes,
-    )
-    saver.prepare()
+    saver = _saver(workdir, section)
     mesh = assemble.mesh(config)
+    check_steps(config, mesh)
     check_evaluation(config)
-    resuming_run = bool(saver.steps())
-    tokenizer = prepare(config, workdir, resuming_run=resuming_run)
+    is_new = not saver.steps()
+    tokenizer = choose_tokenizer(config, workdir, is_new=is_new)
     parts = assemble.parts(config, tokenizer.vocab_size)
+    init_params = functools.partial(assemble.init_params, config, parts.model)
+    if config.pretraining.encoder and is_new:
+        check_encoder(config.pretraining.encoder, init_params)
     evaluators = [evaluator(config, tokenizer, parts)] if section.eval_every else []
+    stages = assemble.stages(config, tokenizer, parts, mesh)
+    saver.prepare()  # the first to be written, as the config is known to be right
+    write_settings(config, workdir, tokenizer, is_new=is_new)
     return loop.train(
-        assemble.stages(config, tokenizer, parts, mesh),
-        functools.partial(assemble.init_params, config, parts.model),
+        stages,
+        init_params,
         workdir=workdir,
         seed=config.seed,
         checkpoints=saver,
@@ -115,11 +116,43 @@ def train(config, workdir, roster=None):
     )
 
 
+def _saver(workdir, section):
+    """Returns the `Checkpoints` of a work directory, of which it writes nothing yet."""
+    return checkpoints.Checkpoints(
+        workdir,
+        max_to_keep=section.max_to_keep,
+        every_steps=section.checkpoint_every,
+        every_minutes=section.checkpoint_minutes,
+    )
+
+
 def encoder_loader(path):
     """Returns `params -> params` with the encoder of a T5 checkpoint; None for ""."""
     # Not its embedding, whose rows are of other pieces than our tokenizer's.
     load = functools.partial(models.load_encoder, embedding=False)
     return functools.partial(load, path) if path else None
+
+
+def check_encoder(path, init_params):
+    """Raises ValueError where a T5 checkpoint does not fit the parameters."""
+    encoder_loader(path)(jax.eval_shape(init_params))
+
+
+def check_steps(config, mesh):
+    """Raises ValueError where there is no step, or devices cannot share its batch."""
+    if not config.pretraining.num_steps + config.training.num_steps:
+        raise ValueError("training.num_steps is 0; expected at least 1.")
+    data, fsdp = mesh.shape["data"], mesh.shape["fsdp"]
+    for name in ("pretraining", "training"):
+        rows, parts = config[name].batch_size, config[name].microbatches
+        unit = data * fsdp * parts
+        if rows % unit and (name == "training" or config[name].num_steps):
+            near = [n for n in (rows - rows % unit, rows - rows % unit + unit) if n]
+            raise ValueError(
+                f"{name}.batch_size is {rows}; expected a multiple of {unit} "
+                f"(sharding.data {data} x sharding.fsdp {fsdp} x {name}.microbatches "
+                f"{parts}), such as {' or '.join(map(str, near))}."
+            )
 
 
 def check_evaluation(config):
@@ -134,28 +167,31 @@ def check_evaluation(config):
         )
 
 
-def prepare(config, workdir, *, resuming_run):
-    """Returns the run's tokenizer; host 0 writes it and the config.
+def choose_tokenizer(config, workdir, *, is_new):
+    """Returns the run's tokenizer, trained or that of the work directory.
 
     Args:
       config: a checked config.
-      workdir: the work directory; it exists.
-      resuming_run: whether the folder holds checkpoints, which must be of this config.
+      workdir: the work directory.
+      is_new: whether it holds no checkpoints; those it holds must be of this config.
     """
+    if is_new:
+        return assemble.train_tokenizer(config)
     folder = pathlib.Path(workdir)
-    if resuming_run:
-        check_same_run(folder / "config.json", config)
-        tokenizer = Tokenizer.load(folder / "tokenizer.model")
-    else:
-        tokenizer = assemble.train_tokenizer(config)
+    check_same_run(folder / "config.json", config)
+    return Tokenizer.load(folder / "tokenizer.model")
+
+
+def write_settings(config, workdir, tokenizer, *, is_new):
+    """Writes the config and a new run's tokenizer to the work directory, by host 0."""
     if jax.process_index() > 0:
-        return tokenizer
-    if not resuming_run:
+        return
+    folder = pathlib.Path(workdir)
+    if is_new:
         tokenizer.save(folder / "tokenizer.model")
     changes = configs.diff_text(configs.base(), config)
     files.write_whole(folder / "config.json", configs.to_json(config))
     files.write_whole(folder / "config_diff.txt", changes)
-    return tokenizer
 
 
 def check_same_run(path, config):

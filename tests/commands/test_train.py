@@ -5,10 +5,12 @@ import types
 import jax
 import numpy as np
 import pytest
+from jax.sharding import AbstractMesh, AxisType
 from safetensors import numpy as safetensors
 
-from codefusion import assemble, config
+from codefusion import assemble, checkpoints, config, sharding
 from codefusion.commands import train
+from codefusion.training import loop
 
 SMALL = dict(width=12, num_heads=2, head_width=4, mlp_width=20, embedding_width=6)
 SMALL |= dict(encoder_layers=1, denoiser_layers=1, decoder_layers=1)
@@ -17,12 +19,10 @@ INNER = SMALL["num_heads"] * SMALL["head_width"]
 
 @pytest.fixture
 def small():
-    """Returns the checked config of a small network, and its initial parameters."""
+    """Returns the checked config of a small network."""
     given = config.base()
     given.model.update(SMALL)
-    checked = assemble.check(given)
-    model = assemble.parts(checked, 64).model
-    return checked, assemble.init_params(checked, model)
+    return assemble.check(given)
 
 
 @pytest.fixture
@@ -50,7 +50,9 @@ def folder(tmp_path):
 def test_a_run_starts_from_the_encoder_layers_it_names_and_its_own_embedding(
     small, folder
 ):
-    _, params = small
+    model = assemble.parts(small, 64).model
+    shapes = jax.eval_shape(lambda: assemble.init_params(small, model))
+    params = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
     loaded = train.encoder_loader(folder)(params)
     assert np.all(loaded["encoder"]["layer_0"]["query"]["kernel"] == 7.0)
     same = jax.tree.map(lambda a, b: a is b, params, loaded)
@@ -65,19 +67,75 @@ def test_without_a_name_a_run_starts_from_its_own_parameters():
 
 
 def test_a_metric_that_there_is_not_is_refused_before_training(small):
-    checked, _ = small
-    checked.evaluation.metrics = ("exactness",)
+    small.evaluation.metrics = ("exactness",)
     with pytest.raises(ValueError, match="evaluation.metrics holds .*exactness"):
-        train.check_evaluation(checked)
+        train.check_evaluation(small)
 
 
 def test_evaluations_of_no_rows_are_refused_before_training(small, monkeypatch):
-    checked, _ = small
-    checked.training.eval_every = 10
-    train.check_evaluation(checked)
+    small.training.eval_every = 10
+    train.check_evaluation(small)
     empty = types.SimpleNamespace(
         name="none", language="cf", scheme="released", examples=lambda split: ()
     )
     monkeypatch.setattr(assemble, "dataset", lambda config: empty)
     with pytest.raises(ValueError, match="training.eval_every is 10, but none has no"):
-        train.check_evaluation(checked)
+        train.check_evaluation(small)
+
+
+def test_a_work_directory_that_cannot_be_written_to_fails_before_training(
+    small, tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_text("in the way")
+    tokenizer = types.SimpleNamespace(vocab_size=64)
+    monkeypatch.setattr(assemble, "train_tokenizer", lambda config: tokenizer)
+    monkeypatch.setattr(assemble, "stages", lambda *parts: [])
+    monkeypatch.setattr(loop, "train", lambda *stages, **options: pytest.fail("trains"))
+    with pytest.raises(checkpoints.CheckpointError, match="cannot be written to"):
+        train.train(small, tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"training.batch_size": 27, "training.microbatches": 3},
+            r"training.batch_size is 27; expected a multiple of 12 \(sharding.data 2 x "
+            r"sharding.fsdp 2 x training.microbatches 3\), such as 24 or 36.$",
+        ),
+        ({"training.batch_size": 3}, "multiple of 4 .*, such as 4.$"),
+        (
+            {"pretraining.batch_size": 6, "pretraining.num_steps": 1},
+            "pretraining.batch_size is 6; expected a multiple of 4 .* as 4 or 8.$",
+        ),
+        ({"training.num_steps": 0}, "training.num_steps is 0; expected at least 1"),
+    ],
+)
+def test_steps_that_cannot_be_made_are_refused_with_what_would_be_right(
+    small, changes, reason
+):
+    mesh = AbstractMesh((2, 2, 1), sharding.AXES, axis_types=(AxisType.Auto,) * 3)
+    small.pretraining.batch_size = 6  # of no step
+    train.check_steps(small, mesh)
+    small.update_from_flattened_dict(changes)
+    with pytest.raises(ValueError, match=reason):
+        train.check_steps(small, mesh)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"training.num_steps": 0}, "num_steps is 0"),
+        ({"model.attention": "pallas"}, "model.attention is 'pallas', which needs"),
+        ({"pretraining.encoder": "/none/such"}, "/none/such: no such file or folder"),
+    ],
+)
+def test_a_refused_start_leaves_no_folder(
+    small, changes, reason, tmp_path, monkeypatch
+):
+    small.update_from_flattened_dict(changes)
+    tokenizer = types.SimpleNamespace(vocab_size=64)
+    monkeypatch.setattr(assemble, "train_tokenizer", lambda config: tokenizer)
+    with pytest.raises(ValueError, match=reason):
+        train.train(small, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
