@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from codefusion import config as configs
-from codefusion import diffusion, models, ranking, sharding
+from codefusion import consistency, diffusion, models, ranking, search, sharding
 from codefusion.data import datasets, pipeline, syntax
 from codefusion.data import tokenizer as tokenizers
 from codefusion.training import loop, objectives, optimizers
@@ -21,6 +21,7 @@ from pallas_kernels import attention
 
 # What parameters are drawn from; a training step folds in its number, from 0 on.
 _NO_STEP = 2**32 - 1
+_SAMPLERS = diffusion.SAMPLERS | search.SEARCHES
 _MODEL_INPUTS = ("vocab_size", "max_source_length", "max_target_length")
 
 
@@ -33,13 +34,14 @@ class Parts:
       process: the forward process.
       times: draws diffusion times.
       loss: the training loss.
-      sampler: a sampler step with its number of steps and spacing.
+      sampler: a sampler step with its number of steps and spacing; of an
+        autoregressive model, its search.
       ranking: orders the draws of one request.
       rounding: how the last estimate becomes tokens.
       is_valid: whether a text is a program of the data set's language, str -> bool.
     """
 
-    model: models.CodeFusion
+    model: models.CodeFusion | models.Autoregressive
     process: diffusion.GaussianProcess
     times: object
     loss: object
@@ -61,7 +63,7 @@ def tables():
         "diffusion.loss": diffusion.LOSSES,
         "pretraining.optimizer": optimizers.OPTIMIZERS,
         "training.optimizer": optimizers.OPTIMIZERS,
-        "sampler": diffusion.SAMPLERS,
+        "sampler": _SAMPLERS,
         "inference.ranking": ranking.RANKINGS,
         "inference.rounding": diffusion.ROUNDINGS,
     }
@@ -70,112 +72,8 @@ def tables():
 def check(config):
     """Returns a checked copy of a config; raises ValueError on the first fault."""
     checked = configs.check(config, tables())
-    for key in ("pretraining.corpora", "pretraining.mixture", "training.mixture"):
-        _check_names(checked, key)
-    _check_optimizers(checked)
-    _check_microbatches(checked)
-    sharding.MeshShape(**checked.sharding)
-    _check_shares(checked)
-    _check_conditioning(checked)
-    _check_resident(checked)
-    draws, kept = checked.inference.num_draws, checked.inference.num_candidates
-    if draws < kept:
-        raise ValueError(
-            f"inference.num_draws is {draws}; expected at least "
-            f"inference.num_candidates, {kept}."
-        )
+    consistency.check(checked)
     return checked
-
-
-def _check_names(config, key):
-    section, name = key.split(".")
-    table = datasets.CORPORA if name == "corpora" else datasets.DATASETS
-    for entry in config[section][name]:
-        chosen = entry if isinstance(entry, str) else entry[0]
-        if chosen not in table:
-            raise ValueError(
-                f"{key} names {chosen!r}; expected one of {', '.join(sorted(table))}."
-            )
-
-
-def _check_optimizers(config):
-    for stage in ("pretraining", "training"):
-        try:
-            configs.build(optimizers.OPTIMIZERS, config[stage].optimizer)
-        except ValueError as error:
-            raise ValueError(f"{stage}.{error}") from error
-
-
-def _check_microbatches(config):
-    for stage in ("pretraining", "training"):
-        rows, parts = config[stage].batch_size, config[stage].microbatches
-        if rows % parts:
-            raise ValueError(
-                f"{stage}.microbatches is {parts}; expected a divisor of "
-                f"{stage}.batch_size, {rows}."
-            )
-
-
-def _check_conditioning(config):
-    rate = config.training.self_conditioning
-    if rate and not config.model.self_conditioning:
-        raise ValueError(
-            f"training.self_conditioning is {rate}, but model.self_conditioning is "
-            "False; expected 0."
-        )
-    check_guidance(config.inference.guidance, config)
-
-
-def _check_resident(config):
-    """Raises ValueError where one program of all steps is asked for what it lacks."""
-    needed = {
-        "model.alignment_rounds": (config.model.alignment_rounds, 0),
-        "sampler.name": (config.sampler.name, "ddim"),
-        "sampler.eta": (config.sampler.get("eta"), 0.0),
-        "inference.rounding.name": (config.inference.rounding.name, "decoder"),
-    }
-    if config.inference.denoiser != "resident":
-        return
-    for key, (found, expected) in needed.items():
-        if found != expected:
-            raise ValueError(
-                f"inference.denoiser is 'resident', but {key} is {found!r}; expected "
-                f"{'a model trained with ' if key[0] == 'm' else ''}{expected!r}, or "
-                "inference.denoiser 'scanned'."
-            )
-
-
-def check_guidance(guidance, config):
-    """Raises ValueError where guidance is negative, or needs what is not trained."""
-    if guidance < 0:
-        raise ValueError(f"inference.guidance is {guidance}; expected at least 0.")
-    if guidance != 1 and config.inference.denoiser == "resident":
-        raise ValueError(
-            f"inference.guidance is {guidance}, but inference.denoiser is 'resident'; "
-            "expected 1, or inference.denoiser 'scanned'."
-        )
-    if guidance != 1 and not config.training.context_dropout:
-        raise ValueError(
-            f"inference.guidance is {guidance}, but training.context_dropout is 0, so "
-            "that no row is trained without its context; expected 1."
-        )
-
-
-def _check_shares(config):
-    section = config.pretraining
-    if section.num_steps and not section.corpora and not section.mixture:
-        raise ValueError(
-            f"pretraining.num_steps is {section.num_steps}, but there is nothing to "
-            "read; expected pretraining.corpora or pretraining.mixture, or 0 steps."
-        )
-    beside_others = {"training": True, "pretraining": bool(section.corpora)}
-    for name, has_others in beside_others.items():
-        total = _sum_of_shares(config[name])
-        if has_others and total >= 1:
-            raise ValueError(
-                f"{name}.mixture adds up to {total}; expected shares below 1 in all, "
-                "as the rest is for the other data."
-            )
 
 
 def dataset(config):
@@ -216,7 +114,7 @@ def parts(config, vocab_size):
         process=process,
         times=configs.build(diffusion.TIMES, noise.times),
         loss=configs.build(diffusion.LOSSES, noise.loss),
-        sampler=configs.build(diffusion.SAMPLERS, config.sampler),
+        sampler=configs.build(_SAMPLERS, config.sampler),
         ranking=configs.build(ranking.RANKINGS, config.inference.ranking),
         rounding=configs.build(diffusion.ROUNDINGS, config.inference.rounding),
         is_valid=functools.partial(
@@ -292,6 +190,8 @@ def objective(config, name, built):
       name: "pretraining" or "training".
       built: its `Parts`.
     """
+    if consistency.is_autoregressive(config):
+        return objectives.Likelihood(built.model)
     return objectives.Objective(
         model=built.model,
         process=built.process,
@@ -334,7 +234,7 @@ def _stage(config, name, rows, tokenizer, built):
 def _training_rows(config, tokenizer):
     """Yields (name, rows, weight): the data set, and what the mixture adds to it."""
     main = dataset(config)
-    share = 1 - _sum_of_shares(config.training)
+    share = 1 - consistency.sum_of_shares(config.training)
     yield main.name, _pair_rows(config, main, tokenizer), share
     for name, share in config.training.mixture:
         yield name, _pair_rows(config, datasets.beside(main, name), tokenizer), share
@@ -346,14 +246,10 @@ def _pretraining_rows(config, tokenizer):
     snippets = {c.name: _code_rows(config, c, tokenizer) for c in corpora(config)}
     size = sum(len(rows) for rows in snippets.values())
     for name, rows in snippets.items():
-        yield name, rows, (1 - _sum_of_shares(section)) * len(rows) / size
+        yield name, rows, (1 - consistency.sum_of_shares(section)) * len(rows) / size
     for name, share in section.mixture:
         extra = datasets.beside(dataset(config), name)
         yield name, _pair_rows(config, extra, tokenizer), share
-
-
-def _sum_of_shares(section):
-    return sum(share for _, share in section.mixture)
 
 
 def _pair_rows(config, source, tokenizer):

@@ -64,6 +64,19 @@ def draw(log_probs, keys, temperature):
     return Draw(tokens, picked, best, best_log_probs)
 
 
+def draw_keys(key, numbers, num_draws):
+    """Returns a key for every draw of every request, key[requests * num_draws].
+
+    Args:
+      key: a random key.
+      numbers: of the requests, int32[requests].
+      num_draws: of each request.
+    """
+    fold = jax.vmap(jax.random.fold_in, (None, 0))
+    requests = fold(key, numbers)
+    return jax.vmap(lambda k: fold(k, jnp.arange(num_draws)))(requests).reshape(-1)
+
+
 def mean_log_prob(tokens, log_probs):
     """Returns the mean over tokens up to and with the first eos or pad, a float.
 

@@ -59,7 +59,7 @@ def draw(plan, params, source, mask, key, numbers):
       numbers: of the requests, folded into their keys, int32[B].
     """
     num_draws = plan.num_draws
-    keys = _draw_keys(key, numbers, num_draws)
+    keys = decoding.draw_keys(key, numbers, num_draws)
     x0_hat, _, context = _sample(plan, params, source, mask, keys)
     log_probs = _log_probs(plan, params, x0_hat, context)
     token_keys = jax.vmap(lambda k: jax.random.fold_in(k, _TOKEN_STREAM))(keys)
@@ -84,7 +84,7 @@ def trajectory(plan, params, source, mask, key):
       mask: bool[1, S].
       key: a random key.
     """
-    keys = _draw_keys(key, jnp.arange(1), 1)
+    keys = decoding.draw_keys(key, jnp.arange(1), 1)
     _, history, context = _sample(plan, params, source, mask, keys)
 
     def likeliest(x0_hat):
@@ -162,13 +162,6 @@ def _contexts(bound, source, mask, plan):
         dropped = jnp.ones(len(source), bool)
         found.append(bound(source, mask, dropped=dropped, method="encode"))
     return found
-
-
-def _draw_keys(key, numbers, num_draws):
-    """Returns a key for every draw of every request, [requests * draws]."""
-    fold = jax.vmap(jax.random.fold_in, (None, 0))
-    requests = fold(key, numbers)
-    return jax.vmap(lambda k: fold(k, jnp.arange(num_draws)))(requests).reshape(-1)
 
 
 def _normal(keys, index, shape):

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from codefusion import assemble, decoding, drawing, workdirs
+from codefusion import assemble, consistency, decoding, drawing, search, workdirs
 from codefusion.data.tokenizer import EOS_ID, PAD_ID, Tokenizer
 
 
@@ -155,6 +155,11 @@ class Generator:
           frames: how many to return, the first and the last step included.
           steps, seed, truncate, guidance: as in `generate`.
         """
+        if self.is_autoregressive:
+            raise ValueError(
+                "This model writes from left to right and denoises nothing; expected "
+                "a diffusion model's work directory."
+            )
         settings = self._settings(1, guidance)
         settings = dataclasses.replace(settings, num_draws=1, batch_size=1)
         source, mask = self._pad([self.encode(utterance, truncate=truncate)], 1)
@@ -169,6 +174,11 @@ class Generator:
             Frame(int(i) + 1, float(times[i]), self.tokenizer.decode(tokens[i]))
             for i in dict.fromkeys(chosen)
         ]
+
+    @property
+    def is_autoregressive(self):
+        """Whether the model writes from left to right, bool."""
+        return consistency.is_autoregressive(self.config)
 
     def encode(self, utterance, *, truncate=False):
         """Returns an utterance's tokens, eos included; a list of at most S ints.
@@ -200,12 +210,25 @@ class Generator:
             fields["num_candidates"] = num_candidates
             fields["num_draws"] = max(fields["num_draws"], num_candidates)
         if guidance is not None:
-            assemble.check_guidance(guidance, self.config)
+            consistency.check_guidance(guidance, self.config)
             fields["guidance"] = guidance
         return Settings(**fields)
 
     def _plan(self, settings, steps):
         parts, sampler = self.parts, self.parts.sampler
+        if self.is_autoregressive:
+            if steps is not None:
+                raise ValueError(
+                    f"steps is {steps}, but this model writes from left to right and "
+                    "has no denoising steps; expected none."
+                )
+            return search.Plan(
+                model=parts.model,
+                search=sampler,
+                target_length=self.config.data.target_length,
+                num_draws=settings.num_draws,
+                token_temperature=settings.token_temperature,
+            )
         if steps is not None:
             sampler = dataclasses.replace(sampler, num_steps=steps)
         return drawing.Plan(
@@ -226,8 +249,9 @@ class Generator:
         source, mask = self._pad(sources, settings.batch_size)
         numbers = first + jnp.arange(settings.batch_size)
         plan = self._plan(settings, steps)
+        draw = search.draw if self.is_autoregressive else drawing.draw
         draws = jax.device_get(
-            drawing.draw(plan, self.params, source, mask, jax.random.key(seed), numbers)
+            draw(plan, self.params, source, mask, jax.random.key(seed), numbers)
         )
         return [
             self._rank(decoding.Draw(*(leaf[row] for leaf in draws)), settings)

@@ -17,7 +17,7 @@ Released split, 25 min 31 s: 40.1 % [32.8, 47.5] and 44.6 % [36.7, 52.0], 100 % 
 
 from codefusion import config
 
-FORMS = ("small", "released", "large")
+FORMS = ("small", "released", "large", "autoregressive")
 
 
 def get_config(form="small"):
@@ -46,6 +46,8 @@ def get_config(form="small"):
     )
     if form == "large":
         _enlarge(c)
+    if form == "autoregressive":
+        config.autoregress(c)
     return c
 
 

@@ -15,7 +15,7 @@ nearest training requests have chrF 32.1 [29.3, 35.0] (`experiments/nearest.py`)
 
 from codefusion import config
 
-FORMS = ("small", "released", "large")
+FORMS = ("small", "released", "large", "autoregressive")
 
 
 def get_config(form="small"):
@@ -44,6 +44,8 @@ def get_config(form="small"):
     )
     if form == "large":
         _enlarge(c)
+    if form == "autoregressive":
+        config.autoregress(c)
     return c
 
 

@@ -15,7 +15,7 @@ training requests match 20.6 and 30.8 % (`experiments/nearest.py`).
 
 from codefusion import config
 
-FORMS = ("small", "released", "large")
+FORMS = ("small", "released", "large", "autoregressive")
 
 
 def get_config(form="small"):
@@ -43,6 +43,8 @@ def get_config(form="small"):
     )
     if form == "large":
         _enlarge(c)
+    if form == "autoregressive":
+        config.autoregress(c)
     return c
 
 

@@ -3,9 +3,10 @@
 import importlib.util
 import pathlib
 
+import jax
 import pytest
 
-from codefusion import assemble, config
+from codefusion import assemble, config, consistency
 from pallas_kernels import interpreter
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -48,7 +49,7 @@ def test_an_unknown_decay_of_the_rate_is_named_with_its_stage(stage):
 
 def test_negative_guidance_is_refused():
     with pytest.raises(ValueError, match="guidance is -2; expected at least 0"):
-        assemble.check_guidance(-2, assemble.check(tiny()))
+        consistency.check_guidance(-2, assemble.check(tiny()))
 
 
 @pytest.mark.parametrize("key", ["pretraining__mixture", "training__mixture"])
@@ -73,6 +74,59 @@ def test_fewer_draws_than_candidates_is_an_error_naming_both_numbers():
 def test_as_many_draws_as_candidates_are_enough():
     checked = assemble.check(tiny(inference__num_draws=5, inference__num_candidates=5))
     assert checked.inference.num_draws == 5
+
+
+def from_left_to_right(**sections):
+    """Returns the tiny config of an autoregressive model with some keys changed."""
+    given = tiny()
+    config.autoregress(given)
+    for key, value in sections.items():
+        section, name = key.split("__")
+        given[section][name] = value
+    return given
+
+
+def test_an_autoregressive_model_has_the_size_of_the_one_that_it_is_compared_with():
+    plain, given = (assemble.check(c) for c in (tiny(), from_left_to_right()))
+    assert given.model.encoder_layers == plain.model.encoder_layers
+    assert given.model.decoder_layers == (
+        plain.model.denoiser_layers + plain.model.decoder_layers
+    )
+    built = [assemble.parts(c, vocab_size=60) for c in (plain, given)]
+    trees = [
+        jax.eval_shape(lambda c=c, b=b: assemble.init_params(c, b.model))
+        for c, b in zip((plain, given), built, strict=True)
+    ]
+    sizes = [sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in trees]
+    assert 0.8 < sizes[1] / sizes[0] < 1.2
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("inference__num_repairs", 3),
+        ("inference__temperature", 0.5),
+        ("inference__guidance", 2.0),
+        ("training__context_dropout", 0.1),
+        ("training__self_conditioning", 0.5),
+    ],
+)
+def test_an_autoregressive_model_refuses_what_only_diffusion_has(key, value):
+    with pytest.raises(ValueError, match=key.replace("__", ".")) as error:
+        assemble.check(from_left_to_right(**{key: value}))
+    assert "\n" not in str(error.value)
+
+
+def test_each_kind_of_model_has_its_samplers():
+    with pytest.raises(ValueError, match=r"sampler.name is 'ddpm'.*nucleus, beam"):
+        assemble.check(_with_sampler(from_left_to_right(), "ddpm"))
+    with pytest.raises(ValueError, match=r"sampler.name is 'beam'.*ddpm, ddim"):
+        assemble.check(_with_sampler(tiny(), "beam"))
+
+
+def _with_sampler(given, name):
+    given.sampler = dict(name=name)
+    return given
 
 
 def test_an_unknown_choice_names_its_key():

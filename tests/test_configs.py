@@ -13,7 +13,7 @@ import pytest
 
 from codefusion import assemble, config, main, types
 from codefusion.commands import table
-from codefusion.training import objectives, optimizers, step
+from codefusion.training import optimizers, step
 from experiments import runs
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -57,14 +57,7 @@ def traced_step(checked):
     built = assemble.parts(checked, checked.tokenizer.vocab_size)
     section = checked.training
     optimizer = config.build(optimizers.OPTIMIZERS, section.optimizer).build(10)
-    objective = objectives.Objective(
-        model=built.model,
-        process=built.process,
-        times=built.times,
-        loss=built.loss,
-        context_dropout=section.context_dropout,
-        self_conditioning=section.self_conditioning,
-    )
+    objective = assemble.objective(checked, "training", built)
     size = section.batch_size
     source = jax.ShapeDtypeStruct((size, checked.data.source_length), jnp.int32)
     target = jax.ShapeDtypeStruct((size, checked.data.target_length), jnp.int32)

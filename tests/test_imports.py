@@ -26,7 +26,9 @@ RANKS = {
     "models": 2,
     "checkpoints": 2,
     "drawing": 3,
+    "search": 3,
     "training": 3,
+    "consistency": 4,
     "assemble": 4,
     "planning": 5,
     "workdirs": 5,
@@ -38,8 +40,9 @@ RANKS = {
     "commands": 9,
     "main": 9,
 }
-# Two files of one room: the config and its checks, the dispatch and its commands.
-ONE_ROOM = ({"config", "checks"}, {"main", "commands"})
+# Two files of one room: the config and its checks, assembling and its
+# checks, the dispatch and its commands.
+ONE_ROOM = ({"config", "checks"}, {"assemble", "consistency"}, {"main", "commands"})
 
 # Outside library -> the only packages that import it.
 OWNERS = {

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codefusion import assemble, decoding, diffusion, drawing, inference
+from codefusion import assemble, config, decoding, diffusion, drawing, inference
 from codefusion.data.tokenizer import EOS_ID, Tokenizer
 from pallas_kernels import interpreter
 
@@ -30,9 +30,12 @@ def quick_compilation():
     jax.config.update("jax_disable_most_optimizations", before)
 
 
-@pytest.fixture(scope="module")
-def generator():
-    """A network of random parameters: every answer is a surprise, none is short."""
+def untrained(change):
+    """Returns a network of random parameters: every answer is a surprise.
+
+    Args:
+      change: of the tiny config, called with it.
+    """
     spec = importlib.util.spec_from_file_location(
         "tiny_config", ROOT / "configs" / "tiny.py"
     )
@@ -40,9 +43,9 @@ def generator():
     spec.loader.exec_module(tiny)
     given = tiny.get_config()
     given.data.update(source_length=SOURCE, target_length=TARGET)
-    given.sampler = dict(name="ddim", num_steps=3, eta=0.5)
     given.inference.update(num_candidates=2, num_draws=3, batch_size=2)
     given.inference.ranking = dict(name="none")
+    change(given)
     given = assemble.check(given)
     words = WORDS.split()
     texts = [f"{a} {b} {c}" for a in words for b in words for c in words[::3]]
@@ -50,6 +53,32 @@ def generator():
     built = assemble.parts(given, tokenizer.vocab_size)
     params = assemble.init_params(given, built.model)
     return inference.Generator(given, tokenizer, built, params, 0)
+
+
+@pytest.fixture(scope="module")
+def generator():
+    """A diffusion model of random parameters, no answer of which is short."""
+
+    def change(given):
+        given.sampler = dict(name="ddim", num_steps=3, eta=0.5)
+
+    return untrained(change)
+
+
+@pytest.mark.parametrize("search", ["beam", "nucleus"])
+def test_an_autoregressive_model_answers_by_the_same_calls(search):
+    def change(given):
+        config.autoregress(given)
+        given.sampler = dict(name=search)
+
+    model = untrained(change)
+    answers = model.generate([FIRST, SECOND, THIRD])
+    assert [len(answer) for answer in answers] == [2, 2, 2]
+    assert close(answers[2], model.generate([SECOND, FIRST, THIRD])[2])
+    with pytest.raises(ValueError, match="steps is 5, but this model writes from left"):
+        model.generate([FIRST], steps=5)
+    with pytest.raises(ValueError, match="writes from left to right and denoises"):
+        model.denoising_frames(FIRST)
 
 
 @pytest.fixture(scope="module")

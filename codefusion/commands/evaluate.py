@@ -103,7 +103,7 @@ def write_predictions(model, config, workdir):
         def generate(utterances):
             answers = model.generate(
                 utterances,
-                steps=config.sampler.num_steps,
+                steps=config.sampler.get("num_steps"),
                 seed=chosen.seed,
                 truncate=True,
                 progress=waiting.update,
@@ -139,7 +139,7 @@ def run_name(dataset, config, step):
     """
     chosen, sampler = config.evaluation, config.sampler
     rows = f"-{chosen.max_rows}rows" if chosen.max_rows else ""
-    steps = f"{sampler.name}{sampler.num_steps}"
+    steps = f"{sampler.name}{sampler.get('num_steps', '')}"
     parts = (dataset.name, dataset.scheme, chosen.split, steps, f"seed{chosen.seed}")
     name = "-".join(dict.fromkeys(parts)) + rows  # generated is its own scheme
     settings = configs.to_json({"sampler": sampler, "inference": config.inference})
@@ -166,7 +166,7 @@ def header(model, config, dataset):
         "config_diff": configs.diff_text(configs.base(), plain),
         "seed": config.evaluation.seed,
         "sampler": config.sampler.name,
-        "num_steps": config.sampler.num_steps,
+        "num_steps": config.sampler.get("num_steps", 0),
         "checkpoint_step": int(model.step),
         "commit": commit(),
         "max_rows": config.evaluation.max_rows,

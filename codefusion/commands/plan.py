@@ -8,7 +8,7 @@ import sys
 import jax
 from absl import flags
 
-from codefusion import assemble
+from codefusion import assemble, consistency
 from codefusion.planning import chips, report, sweep
 from codefusion.planning import plan as plans
 
@@ -57,6 +57,11 @@ def run(call):
     # The machine's own devices have no part in this, and must not be waited for.
     jax.config.update("jax_platforms", "cpu")
     config = assemble.check(call.config)
+    if consistency.is_autoregressive(config):
+        raise ValueError(
+            "model.name is 'autoregressive'; expected 'codefusion', as a plan counts "
+            "the work of denoising."
+        )
     try:
         topology.devices()
     except RuntimeError as error:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from codefusion import sharding
-from codefusion.models import denoiser, layers
+from codefusion.models import blocks, denoiser, layers
 from pallas_kernels.attention import xla
 
 
@@ -15,7 +15,7 @@ class Decoder(nn.Module):
     """The same block as the denoiser's, without time.
 
     Attributes:
-      stack: fields of `layers.Stack` beside max_length and dtype.
+      stack: fields of `blocks.Stack` beside max_length and dtype.
       max_length: the longest L.
     """
 
@@ -25,7 +25,9 @@ class Decoder(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x0_hat, key_values, source_mask, *, deterministic=True):
+    def __call__(
+        self, x0_hat, key_values, source_mask, *, deterministic=True, position=None
+    ):
         """Returns the hidden states, [B, L, D].
 
         Args:
@@ -33,15 +35,23 @@ class Decoder(nn.Module):
           key_values: of the context, [layers, 2, B, S, N, H].
           source_mask: bool[B, S].
           deterministic: False draws dropout from the "dropout" stream.
+          position: of a single L; see `blocks.SelfAttention`.
         """
         x = layers.Dense(self.width, dtype=self.dtype, name="in")(
             x0_hat.astype(self.dtype)
         )
-        x = x + denoiser.target_positions(self, x0_hat.shape[1])
-        stack = layers.Stack(
+        first = 0 if position is None else position
+        x = x + denoiser.target_positions(self, x0_hat.shape[1], first)
+        stack = blocks.Stack(
             **self.stack, max_length=self.max_length, dtype=self.dtype, name="stack"
         )
-        return stack(x, key_values, source_mask, deterministic=deterministic)
+        return stack(
+            x,
+            key_values,
+            source_mask,
+            deterministic=deterministic,
+            position=position,
+        )
 
 
 class TokenHead(nn.Module):

@@ -1,9 +1,10 @@
 """The denoiser: noised embeddings and time to clean embeddings."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from codefusion.models import layers
+from codefusion.models import blocks, layers
 
 TIME_WIDTH = 128  # of the sinusoidal features of a time
 
@@ -12,7 +13,7 @@ class Denoiser(nn.Module):
     """Predicts x0 from xt with full attention over all positions.
 
     Attributes:
-      stack: fields of `layers.Stack` beside max_length and dtype.
+      stack: fields of `blocks.Stack` beside max_length and dtype.
       max_length: the longest L.
     """
 
@@ -43,7 +44,7 @@ class Denoiser(nn.Module):
         hidden = embed_time(dense, t, self.width)
         x = dense(self.width, "in", inputs.astype(self.dtype)) + hidden[:, None]
         x = x + target_positions(self, xt.shape[1])
-        stack = layers.Stack(
+        stack = blocks.Stack(
             **self.stack, max_length=self.max_length, dtype=self.dtype, name="stack"
         )
         x = stack(x, key_values, source_mask, deterministic=deterministic)
@@ -62,8 +63,18 @@ def embed_time(dense, t, width):
     return dense(width, "time_out", hidden)
 
 
-def target_positions(module, length):
-    """Returns learned absolute positions of a module's target, [1, length, D]."""
+def target_positions(module, length, first=0):
+    """Returns learned absolute positions of a module's target, [1, length, D].
+
+    Args:
+      module: the one that has them, with max_length, width and dtype.
+      length: how many.
+      first: the first of them, int or int32[].
+    """
     shape = module.max_length, module.width
     table = module.param("positions", nn.initializers.normal(0.02), shape)
-    return layers.first_positions(table, length, kind="target").astype(module.dtype)
+    if isinstance(first, int):
+        found = layers.first_positions(table[first:], length, kind="target")
+    else:
+        found = jax.lax.dynamic_slice_in_dim(table, first, length)[None]
+    return found.astype(module.dtype)

@@ -86,7 +86,7 @@ class Encoder(nn.Module):
     Attributes:
       attention: the implementation of `pallas_kernels.attention`.
       num_buckets, max_distance: see `position_buckets`.
-      remat, remat_policy: as in `layers.Stack`.
+      remat, remat_policy: as in `blocks.Stack`.
     """
 
     vocab_size: int

@@ -8,9 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from codefusion import sharding
-from codefusion.models import alignment
 from pallas_kernels import attention as kernels
-from pallas_kernels.attention import xla
 
 _EPSILON = 1e-6
 
@@ -19,6 +17,11 @@ REMAT_POLICIES = {
     "nothing": jax.checkpoint_policies.nothing_saveable,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
+
+
+def rematerialized(layer, policy, **options):
+    """Returns a module class whose activations are recomputed; see `REMAT_POLICIES`."""
+    return nn.remat(layer, policy=REMAT_POLICIES[policy], **options)
 
 
 def _dot_rows(x, kernel, dimension_numbers, **kwargs):
@@ -103,15 +106,21 @@ class RMSNorm(nn.Module):
         return (rms_normalize(x) * scale).astype(self.dtype)
 
 
-def rotate(x, *, base=10_000.0):
+def rotate(x, *, first=0, base=10_000.0):
     """Returns x with rotary positions (Su et al. 2021), [B, L, N, H] in x's dtype.
 
     The halves of a head are rotated in float32 against one another by angle
     position / base^(2i / H).
+
+    Args:
+      x: [B, L, N, H].
+      first: position of its first row, int or int32[].
+      base: of the angles.
     """
     length, width = x.shape[1], x.shape[-1]
     frequency = base ** (-jnp.arange(0, width, 2, dtype=jnp.float32) / width)
-    angle = jnp.arange(length, dtype=jnp.float32)[:, None] * frequency[None]
+    position = first + jnp.arange(length, dtype=jnp.float32)
+    angle = position[:, None] * frequency[None]
     cos, sin = jnp.cos(angle)[None, :, None], jnp.sin(angle)[None, :, None]
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     halves = [first * cos - second * sin, second * cos + first * sin]
@@ -168,225 +177,3 @@ class ContextProjection(nn.Module):
         found = project(RMSNorm(self.dtype, name="norm")(context))
         found = jnp.moveaxis(found, (3, 4), (0, 1))
         return sharding.constrain(found, "batch", "length", "heads", None)
-
-
-class SelfAttention(nn.Module):
-    """Full self-attention with rotary positions.
-
-    Attributes:
-      attention: the implementation of `pallas_kernels.attention`.
-    """
-
-    num_heads: int
-    head_width: int
-    dtype: jnp.dtype = jnp.float32
-    attention: str | None = None
-
-    @nn.compact
-    def __call__(self, x):
-        """Returns [B, L, D] from [B, L, D]."""
-        inner = self.num_heads * self.head_width
-        project = HeadDense(
-            self.num_heads, (3,), self.head_width, self.dtype, name="qkv"
-        )
-        qkv = sharding.constrain(project(x), "batch", "length", "heads", None, None)
-        query, key, value = jnp.unstack(qkv, axis=3)
-        out = attention(
-            rotate(query), rotate(key), value, implementation=self.attention
-        )
-        out = out.reshape(*x.shape[:2], inner)
-        return Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="out")(out)
-
-
-class CrossAttention(nn.Module):
-    """Attention to precomputed keys and values of the context.
-
-    Attributes:
-      max_length: the longest L.
-      alignment_rounds: see `alignment`; 0 is plain attention.
-      attention: the implementation of `pallas_kernels.attention`, where plain.
-    """
-
-    num_heads: int
-    head_width: int
-    max_length: int
-    alignment_rounds: int = 0
-    dtype: jnp.dtype = jnp.float32
-    attention: str | None = None
-
-    @nn.compact
-    def __call__(self, x, key_value, source_mask):
-        """Returns [B, L, D] from x [B, L, D] and key_value [2, B, S, N, H]."""
-        inner = self.num_heads * self.head_width
-        query = Dense(inner, use_bias=False, dtype=self.dtype, name="query")(x)
-        query = query.reshape(*x.shape[:2], self.num_heads, self.head_width)
-        attend = self._align if self.alignment_rounds else self._attend
-        out = attend(query, *jnp.unstack(key_value), source_mask)
-        out = out.reshape(*x.shape[:2], inner)
-        return Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="out")(out)
-
-    def _attend(self, query, key, value, source_mask):
-        return attention(
-            query, key, value, key_mask=source_mask, implementation=self.attention
-        )
-
-    def _align(self, query, key, value, source_mask):
-        follow = alignment.DiagonalConvolution(self.max_length, name="alignment")
-        scores = xla.scores(query, key, key_mask=source_mask)
-        weights = jax.nn.softmax(scores, axis=-1)
-        for _ in range(self.alignment_rounds):
-            weights = jax.nn.softmax(scores + follow(weights), axis=-1)
-        return xla.apply_weights(weights, value)
-
-
-class FeedForward(nn.Module):
-    """Two matmuls around a squared ReLU (So et al. 2021).
-
-    On a CPU it costs nothing beside the matmuls, where GELU doubles the layer's time.
-    """
-
-    mlp_width: int
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x):
-        """Returns [B, L, D] from [B, L, D]."""
-        hidden = Dense(self.mlp_width, use_bias=False, dtype=self.dtype, name="in")(x)
-        hidden = sharding.constrain(hidden, "batch", "length", "mlp")
-        hidden = jnp.square(nn.relu(hidden))
-        return Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="out")(hidden)
-
-
-class Block(nn.Module):
-    """One pre-norm layer of the denoiser or the decoder; see `Stack` for its fields."""
-
-    num_heads: int
-    head_width: int
-    mlp_width: int
-    max_length: int
-    alignment_rounds: int = 0
-    dropout: float = 0.0
-    dtype: jnp.dtype = jnp.float32
-    attention: str | None = None
-
-    @nn.compact
-    def __call__(self, x, key_value, source_mask, deterministic):
-        """Returns the residual stream after the layer, [B, L, D].
-
-        Args:
-          x: [B, L, D].
-          key_value: of this layer, [2, B, S, N, H].
-          source_mask: bool[B, S].
-          deterministic: False draws dropout from the "dropout" stream.
-        """
-        common = dict(
-            num_heads=self.num_heads,
-            head_width=self.head_width,
-            dtype=self.dtype,
-            attention=self.attention,
-        )
-
-        def add(x, name, layer, *args):
-            y = layer(RMSNorm(self.dtype, name=f"{name}_norm")(x), *args)
-            x = x + nn.Dropout(self.dropout)(y, deterministic=deterministic)
-            return sharding.constrain(x, "batch", "length", "width")
-
-        own = SelfAttention(**common, name="self_attention")
-        cross = CrossAttention(
-            **common,
-            max_length=self.max_length,
-            alignment_rounds=self.alignment_rounds,
-            name="cross_attention",
-        )
-        feed_forward = FeedForward(self.mlp_width, self.dtype, name="feed_forward")
-        x = add(x, "self_attention", own)
-        x = add(x, "cross_attention", cross, key_value, source_mask)
-        return add(x, "feed_forward", feed_forward)
-
-
-class _ScannedBlock(nn.Module):
-    """A `Block` in the (carry, output) form that `nn.scan` asks for."""
-
-    fields: dict
-    deterministic: bool
-
-    @nn.compact
-    def __call__(self, x, key_value, source_mask):
-        block = Block(**self.fields, name="block")
-        return block(x, key_value, source_mask, self.deterministic), None
-
-
-def rematerialized(layer, policy, **options):
-    """Returns a module class whose activations are recomputed; see `REMAT_POLICIES`."""
-    return nn.remat(layer, policy=REMAT_POLICIES[policy], **options)
-
-
-class Stack(nn.Module):
-    """A stack of blocks over one context, unrolled or scanned.
-
-    Attributes:
-      max_length: the longest L.
-      alignment_rounds: see `alignment`; 0 is plain cross-attention.
-      attention: the implementation of `pallas_kernels.attention`.
-      scan_layers: one compiled layer with stacked parameters, for deep models.
-      remat: recompute a layer's activations in the backward pass.
-      remat_policy: what it keeps of them, a key of `REMAT_POLICIES`.
-    """
-
-    num_layers: int
-    num_heads: int
-    head_width: int
-    mlp_width: int
-    max_length: int
-    alignment_rounds: int = 0
-    dropout: float = 0.0
-    dtype: jnp.dtype = jnp.float32
-    attention: str | None = None
-    scan_layers: bool = False
-    remat: bool = False
-    remat_policy: str = "nothing"
-
-    @nn.compact
-    def __call__(self, x, key_values, source_mask, *, deterministic=True):
-        """Returns the normalised output, [B, L, D].
-
-        Args:
-          x: [B, L, D].
-          key_values: of every layer, [layers, 2, B, S, N, H].
-          source_mask: bool[B, S].
-          deterministic: False draws dropout from the "dropout" stream.
-        """
-        fields = dict(
-            num_heads=self.num_heads,
-            head_width=self.head_width,
-            mlp_width=self.mlp_width,
-            max_length=self.max_length,
-            alignment_rounds=self.alignment_rounds,
-            dropout=self.dropout,
-            dtype=self.dtype,
-            attention=self.attention,
-        )
-        if self.scan_layers:
-            x = self._scan(fields, deterministic)(x, key_values, source_mask)[0]
-        else:
-            block = Block
-            if self.remat:
-                block = rematerialized(Block, self.remat_policy, static_argnums=(4,))
-            # Unstacked and not indexed: the gradient of indexing is a zero-padded copy.
-            for i, key_value in enumerate(jnp.unstack(key_values)):
-                layer = block(**fields, name=f"layer_{i}")
-                x = layer(x, key_value, source_mask, deterministic)
-        return RMSNorm(self.dtype, name="norm")(x)
-
-    def _scan(self, fields, deterministic):
-        block = _ScannedBlock
-        if self.remat:
-            block = rematerialized(block, self.remat_policy, prevent_cse=False)
-        scanned = nn.scan(
-            block,
-            variable_axes={"params": 0},
-            split_rngs={"params": True, "dropout": True},
-            in_axes=(0, nn.broadcast),
-            length=self.num_layers,
-        )
-        return scanned(fields, deterministic, name="layers")

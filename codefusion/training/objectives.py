@@ -115,6 +115,36 @@ class Objective:
 
 
 @dataclasses.dataclass(frozen=True)
+class Likelihood:
+    """The training loss of an autoregressive model; called by the training step.
+
+    The cross-entropy of each token given those before it, a mean over code tokens and
+    the eos. A row of unsupervised generation has no context and is language modelling.
+
+    Attributes:
+      model: a `models.Autoregressive`.
+    """
+
+    model: object
+
+    def __call__(self, params, batch, key):
+        """Returns the loss, float32[], and its parts by name; see `Objective`."""
+        keys = dict(zip(("encode", "write"), jax.random.split(key), strict=True))
+
+        def call(method, *args, **kwargs):
+            kwargs |= dict(deterministic=False, rngs={"dropout": keys[method]})
+            return self.model.apply({"params": params}, *args, **kwargs, method=method)
+
+        context = call(
+            "encode", batch.source, batch.source_mask, dropped=batch.unsupervised
+        )
+        log_probs = call("write", batch.target, context)
+        weight = losses.position_weights(batch.target_mask, padding_weight=0.0)
+        loss = losses.cross_entropy(log_probs, batch.target, weight)
+        return loss, {"cross_entropy": loss}
+
+
+@dataclasses.dataclass(frozen=True)
 class _Keys:
     """What an objective draws, a key each."""
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codefusion.models import alignment, layers
+from codefusion.models import alignment, blocks
 from pallas_kernels.attention import attention
 
 B, N, L, S = 2, 3, 5, 7
@@ -82,7 +82,7 @@ def test_a_position_begins_by_following_those_on_its_left_the_near_ones_most():
 
 def cross(rounds):
     """Returns cross-attention of one head whose output is its weights."""
-    return layers.CrossAttention(1, S, max_length=L, alignment_rounds=rounds)
+    return blocks.CrossAttention(1, S, max_length=L, alignment_rounds=rounds)
 
 
 def identities():

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codefusion.models import layers
+from codefusion.models import blocks, layers
 from pallas_kernels.attention import attention
 
 B, L, S, D, N, H = 2, 5, 4, 12, 2, 6
@@ -28,7 +28,7 @@ X, KEY_VALUES = normal(0, B, L, D), normal(1, 3, 2, B, S, N, H)
 @pytest.fixture(scope="module")
 def params(drawn):
     """Parameters of an unrolled stack."""
-    return drawn(layers.Stack(**FIELDS), X, KEY_VALUES, MASK)["params"]
+    return drawn(blocks.Stack(**FIELDS), X, KEY_VALUES, MASK)["params"]
 
 
 def restacked(params):
@@ -40,7 +40,7 @@ def restacked(params):
 
 def value_and_gradients(params, **options):
     """Returns the output of a stack and the gradient of a number made from it."""
-    stack = layers.Stack(**FIELDS, **options)
+    stack = blocks.Stack(**FIELDS, **options)
 
     def loss(params, x, key_values):
         y = stack.apply({"params": params}, x, key_values, MASK)
@@ -59,7 +59,7 @@ def test_scanned_layers_equal_unrolled_ones_with_stacked_parameters(params):
 
 
 def test_scanned_layers_begin_with_parameters_of_that_form(params):
-    stack = layers.Stack(**FIELDS, scan_layers=True)
+    stack = blocks.Stack(**FIELDS, scan_layers=True)
     shapes = jax.eval_shape(stack.init, jax.random.key(0), X, KEY_VALUES, MASK)
     chex.assert_trees_all_equal_shapes(shapes["params"], restacked(params))
 
@@ -79,7 +79,7 @@ def test_remat_changes_neither_values_nor_gradients(params, scan_layers):
 )
 def test_dropout_is_drawn_only_where_it_is_asked_for(params, options):
     params = restacked(params) if "scan_layers" in options else params
-    stack = layers.Stack(**FIELDS, **options, dropout=0.5)
+    stack = blocks.Stack(**FIELDS, **options, dropout=0.5)
 
     @functools.partial(jax.jit, static_argnames="deterministic")
     def run(seed, deterministic):

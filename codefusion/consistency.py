@@ -1,0 +1,155 @@
+"""What holds between the sections of a config, beyond what each holds by itself."""
+
+from codefusion import config as configs
+from codefusion import diffusion, search, sharding
+from codefusion.data import datasets
+from codefusion.training import optimizers
+
+
+def check(config):
+    """Raises ValueError on the first fault between sections.
+
+    Args:
+      config: a ConfigDict whose sections are checked.
+    """
+    for key in ("pretraining.corpora", "pretraining.mixture", "training.mixture"):
+        _check_names(config, key)
+    _check_optimizers(config)
+    _check_microbatches(config)
+    sharding.MeshShape(**config.sharding)
+    _check_shares(config)
+    _check_sampler(config)
+    _check_conditioning(config)
+    _check_resident(config)
+    draws, kept = config.inference.num_draws, config.inference.num_candidates
+    if draws < kept:
+        raise ValueError(
+            f"inference.num_draws is {draws}; expected at least "
+            f"inference.num_candidates, {kept}."
+        )
+
+
+def _check_names(config, key):
+    section, name = key.split(".")
+    table = datasets.CORPORA if name == "corpora" else datasets.DATASETS
+    for entry in config[section][name]:
+        chosen = entry if isinstance(entry, str) else entry[0]
+        if chosen not in table:
+            raise ValueError(
+                f"{key} names {chosen!r}; expected one of {', '.join(sorted(table))}."
+            )
+
+
+def _check_optimizers(config):
+    for stage in ("pretraining", "training"):
+        try:
+            configs.build(optimizers.OPTIMIZERS, config[stage].optimizer)
+        except ValueError as error:
+            raise ValueError(f"{stage}.{error}") from error
+
+
+def _check_microbatches(config):
+    for stage in ("pretraining", "training"):
+        rows, parts = config[stage].batch_size, config[stage].microbatches
+        if rows % parts:
+            raise ValueError(
+                f"{stage}.microbatches is {parts}; expected a divisor of "
+                f"{stage}.batch_size, {rows}."
+            )
+
+
+def is_autoregressive(config):
+    """Returns whether a config's model writes from left to right."""
+    return config.model.name == "autoregressive"
+
+
+def _check_sampler(config):
+    """Raises ValueError where a model is asked for what only the other kind has."""
+    known = search.SEARCHES if is_autoregressive(config) else diffusion.SAMPLERS
+    if config.sampler.name not in known:
+        raise ValueError(
+            f"sampler.name is {config.sampler.name!r}, but model.name is "
+            f"{config.model.name!r}; expected one of {', '.join(known)}."
+        )
+    if not is_autoregressive(config):
+        return
+    needed = {
+        "inference.num_repairs": (config.inference.num_repairs, 0),
+        "inference.temperature": (config.inference.temperature, 1.0),
+        "inference.denoiser": (config.inference.denoiser, "scanned"),
+        "inference.rounding.name": (config.inference.rounding.name, "decoder"),
+        "training.context_dropout": (config.training.context_dropout, 0.0),
+    }
+    for key, (found, expected) in needed.items():
+        if found != expected:
+            raise ValueError(
+                f"{key} is {found!r}, but model.name is 'autoregressive', which has no "
+                f"such thing; expected {expected!r}."
+            )
+
+
+def _check_conditioning(config):
+    rate = config.training.self_conditioning
+    if rate and not config.model.get("self_conditioning"):
+        raise ValueError(
+            f"training.self_conditioning is {rate}, but the model has no "
+            "model.self_conditioning; expected 0."
+        )
+    check_guidance(config.inference.guidance, config)
+
+
+def _check_resident(config):
+    """Raises ValueError where one program of all steps is asked for what it lacks."""
+    needed = {
+        "model.alignment_rounds": (config.model.get("alignment_rounds"), 0),
+        "sampler.name": (config.sampler.name, "ddim"),
+        "sampler.eta": (config.sampler.get("eta"), 0.0),
+        "inference.rounding.name": (config.inference.rounding.name, "decoder"),
+    }
+    if config.inference.denoiser != "resident":
+        return
+    for key, (found, expected) in needed.items():
+        if found != expected:
+            raise ValueError(
+                f"inference.denoiser is 'resident', but {key} is {found!r}; expected "
+                f"{'a model trained with ' if key[0] == 'm' else ''}{expected!r}, or "
+                "inference.denoiser 'scanned'."
+            )
+
+
+def check_guidance(guidance, config):
+    """Raises ValueError where guidance is negative, or needs what is not trained."""
+    if guidance < 0:
+        raise ValueError(f"inference.guidance is {guidance}; expected at least 0.")
+    if guidance != 1 and config.inference.denoiser == "resident":
+        raise ValueError(
+            f"inference.guidance is {guidance}, but inference.denoiser is 'resident'; "
+            "expected 1, or inference.denoiser 'scanned'."
+        )
+    if guidance != 1 and not config.training.context_dropout:
+        raise ValueError(
+            f"inference.guidance is {guidance}, but training.context_dropout is 0, so "
+            "that no row is trained without its context; expected 1."
+        )
+
+
+def _check_shares(config):
+    section = config.pretraining
+    if section.num_steps and not section.corpora and not section.mixture:
+        raise ValueError(
+            f"pretraining.num_steps is {section.num_steps}, but there is nothing to "
+            "read; expected pretraining.corpora or pretraining.mixture, or 0 steps."
+        )
+    beside_others = {"training": True, "pretraining": bool(section.corpora)}
+    for name, has_others in beside_others.items():
+        total = sum_of_shares(config[name])
+        if has_others and total >= 1:
+            raise ValueError(
+                f"{name}.mixture adds up to {total}; expected shares below 1 in all, "
+                "as the rest is for the other data."
+            )
+
+
+def sum_of_shares(section):
+    """Returns the shares of a stage's mixture, added up; a float."""
+    return sum(share for _, share in section.mixture)
