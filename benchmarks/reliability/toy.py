@@ -65,14 +65,16 @@ class Toy:
           load: changes the parameters that the run starts from.
           **shown: `stream`, where progress is shown; nowhere without.
         """
+        checkpoints = Checkpoints(
+            workdir, max_to_keep=settings.keep, every_steps=settings.every
+        )
+        checkpoints.prepare()
         return loop.train(
             change(self.stages(settings)),
             _toy_params,
             workdir=workdir,
             seed=0,
-            checkpoints=Checkpoints(
-                workdir, max_to_keep=settings.keep, every_steps=settings.every
-            ),
+            checkpoints=checkpoints,
             log_every=settings.log_every,
             on_non_finite=settings.on_non_finite,
             mesh=mesh,

@@ -64,7 +64,7 @@ def train(
       init_params: () -> the parameters to start from, traceable.
       workdir: folder of the metrics, the compiled programs and the checkpoints.
       seed: what every random draw is folded from.
-      checkpoints: the run's checkpoints, with when to save them.
+      checkpoints: the run's checkpoints, prepared, with when to save them.
       config: the resolved config as nested dicts; a checkpoint of another is refused.
       tokenizer_hash: content hash of the tokenizer, likewise.
       files: what else lies beside each checkpoint, content by name.
@@ -87,7 +87,6 @@ def train(
         nothing of it is saved.
       CheckpointError: nothing could be saved, or the checkpoints are of another run.
     """
-    checkpoints.prepare()
     identity = resuming.identify(
         stages, seed=seed, config=config, tokenizer_hash=tokenizer_hash
     )

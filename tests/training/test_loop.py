@@ -199,16 +199,6 @@ def test_a_full_disk_stops_the_run_and_keeps_the_last_step(
     assert toy.fingerprint(toy.train(tmp_path)) == whole[1]
 
 
-def test_a_work_directory_that_cannot_be_written_to_fails_before_the_first_step(
-    tmp_path,
-):
-    (tmp_path / "file").write_text("in the way")
-    stages = toy.stages()
-    with pytest.raises(CheckpointError, match="cannot be written to"):
-        toy.train(tmp_path / "file" / "run", run_stages=stages)
-    assert stages[0].batches.read == []
-
-
 CONFIG = {"model": {"width": 4, "dropout": 0.1}, "sampler": {"num_steps": 20}}
 
 

@@ -82,6 +82,7 @@ def train(workdir, *, seed=0, every=5, keep=2, minutes=0.0, run_stages=None, **o
     checkpoints = Checkpoints(
         workdir, max_to_keep=keep, every_steps=every, every_minutes=minutes
     )
+    checkpoints.prepare()
     return loop.train(
         stages() if run_stages is None else run_stages,
         init_params,
