@@ -267,7 +267,11 @@ def _code_rows(config, corpus, tokenizer):
         **lengths,
     )
     return pipeline.CodeRows(
-        code, **lengths, cpd_weight=section.cpd_weight, mask_rate=section.mask_rate
+        code,
+        **lengths,
+        cpd_weight=section.cpd_weight,
+        mask_rate=section.mask_rate,
+        masked=section.masked,
     )
 
 

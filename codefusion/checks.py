@@ -95,7 +95,8 @@ RULES = (
     _at_least("model.*width", 1),
     Rule("model.head_width", lambda v: v % 2 == 0, "an even number"),  # rotated halves
     _at_least("model.num_heads", 1),
-    _at_least("model.*coder_layers", 1),
+    _at_least("model.encoder_layers", 1),
+    _at_least("model.decoder_layers", 0),
     _at_least("model.denoiser_layers", 1),
     _at_least("model.alignment_rounds", 0),
     _fraction("*dropout"),
@@ -112,6 +113,7 @@ RULES = (
     _between("pretraining.*_weight", 0, 1),
     _between("training.self_conditioning", 0, 1),
     _between("pretraining.mask_rate", 0, 1),
+    _one_of("pretraining.masked", "spans", "run"),
     _all("pretraining.corpora", lambda v: isinstance(v, str), "a list of corpus names"),
     _all("*.mixture", _is_weighted_name, 'pairs like ("generated", 0.3), weight > 0'),
     _fraction("*.ema_decay"),

@@ -75,6 +75,7 @@ _DEFAULTS = dict(
         mixture=(),
         cpd_weight=0.5,
         mask_rate=0.5,
+        masked="spans",  # of code; or "run", one of ids anywhere, as GENIE does
         optimizer=_OPTIMIZER,
         ema_decay=0.999,
     ),
@@ -140,27 +141,6 @@ def enlarge(config):
         # The base's are for runs of minutes.
         stage.optimizer.update(learning_rate=2e-3, warmup_steps=200)
         stage.optimizer.update(momentum=0.95, newton_schulz_steps=5)
-
-
-def autoregress(config):
-    """Turns a config into that of its comparison, an autoregressive model of its size.
-
-    The encoder, the width and the number of layers stay; the decoder has those of the
-    denoiser too. Candidates are drawn, not searched for: see `search.SEARCHES`.
-    """
-    model = config.model.to_dict()
-    for key in ("self_conditioning", "alignment_rounds"):
-        del model[key]
-    model["decoder_layers"] += model.pop("denoiser_layers")
-    # Nothing is diffused, so nothing is gained by a narrow embedding.
-    config.model = {
-        **model,
-        "name": "autoregressive",
-        "embedding_width": model["width"],
-    }
-    config.training.update(self_conditioning=0.0, context_dropout=0.0)
-    config.sampler = dict(name="nucleus", top_p=1.0)
-    config.inference.num_repairs = 0
 
 
 def validate(config):

@@ -6,7 +6,8 @@
 Pre-training on the authors' rules and on generated pairs, then fine-tuning with
 generated pairs mixed in. The random split; `configs/cf_rules.py:released` is the
 authors'. Sized for two CPU cores; `configs/cf_rules.py:large` is for one GPU and was
-not run yet.
+not run yet. `:autoregressive`, `:diffusion_lm` and `:genie` are systems to compare
+with, see `codefusion/comparisons.py`.
 
 Measured, seed 0, on one x86-64 core with AVX-512 beside other work, execution match and
 validity (`results/`). Random split, 27 min 45 s of CPU time for training: 59.6 % top-1
@@ -15,9 +16,9 @@ Released split, 25 min 31 s: 40.1 % [32.8, 47.5] and 44.6 % [36.7, 52.0], 100 % 
 177 rows, of which 114 name a column, which none of its training rows does.
 """
 
-from codefusion import config
+from codefusion import comparisons, config
 
-FORMS = ("small", "released", "large", "autoregressive")
+FORMS = ("small", "released", "large", *comparisons.FORMS)
 
 
 def get_config(form="small"):
@@ -46,8 +47,8 @@ def get_config(form="small"):
     )
     if form == "large":
         _enlarge(c)
-    if form == "autoregressive":
-        config.autoregress(c)
+    if form in comparisons.FORMS:
+        comparisons.FORMS[form](c)
     return c
 
 

@@ -6,6 +6,8 @@
 Pre-training on Python snippets from four sources, then fine-tuning. The random split;
 `configs/conala.py:released` is the authors'. Sized for two CPU cores;
 `configs/conala.py:large` is for one GPU and was not run yet, nor was `:released`.
+`:autoregressive`, `:diffusion_lm` and `:genie` are systems to compare with, see
+`codefusion/comparisons.py`.
 
 Measured, random split, seed 0, on one x86-64 core with AVX-512 beside other work: 43
 min 13 s of CPU time for training; chrF 28.5 [26.4, 30.6], edit similarity 33.8 % [32.0,
@@ -13,9 +15,9 @@ min 13 s of CPU time for training; chrF 28.5 [26.4, 30.6], edit similarity 33.8 
 nearest training requests have chrF 32.1 [29.3, 35.0] (`experiments/nearest.py`).
 """
 
-from codefusion import config
+from codefusion import comparisons, config
 
-FORMS = ("small", "released", "large", "autoregressive")
+FORMS = ("small", "released", "large", *comparisons.FORMS)
 
 
 def get_config(form="small"):
@@ -44,8 +46,8 @@ def get_config(form="small"):
     )
     if form == "large":
         _enlarge(c)
-    if form == "autoregressive":
-        config.autoregress(c)
+    if form in comparisons.FORMS:
+        comparisons.FORMS[form](c)
     return c
 
 

@@ -6,6 +6,8 @@
 Pre-training on the authors' Bash snippets, then fine-tuning. The random split;
 `configs/nl2bash.py:released` is the authors'. Sized for two CPU cores;
 `configs/nl2bash.py:large` is for one GPU and was not run yet, nor was `:released`.
+`:autoregressive`, `:diffusion_lm` and `:genie` are systems to compare with, see
+`codefusion/comparisons.py`.
 
 Measured, random split, seed 0, on one x86-64 core with AVX-512 beside other work: 52
 min 45 s of CPU time for training; loose template match 6.2 % top-1 [4.2, 8.6] and 11.8
@@ -13,9 +15,9 @@ min 45 s of CPU time for training; loose template match 6.2 % top-1 [4.2, 8.6] a
 training requests match 20.6 and 30.8 % (`experiments/nearest.py`).
 """
 
-from codefusion import config
+from codefusion import comparisons, config
 
-FORMS = ("small", "released", "large", "autoregressive")
+FORMS = ("small", "released", "large", *comparisons.FORMS)
 
 
 def get_config(form="small"):
@@ -43,8 +45,8 @@ def get_config(form="small"):
     )
     if form == "large":
         _enlarge(c)
-    if form == "autoregressive":
-        config.autoregress(c)
+    if form in comparisons.FORMS:
+        comparisons.FORMS[form](c)
     return c
 
 

@@ -6,7 +6,7 @@ import pathlib
 import jax
 import pytest
 
-from codefusion import assemble, config, consistency
+from codefusion import assemble, comparisons, config, consistency
 from pallas_kernels import interpreter
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -79,7 +79,7 @@ def test_as_many_draws_as_candidates_are_enough():
 def from_left_to_right(**sections):
     """Returns the tiny config of an autoregressive model with some keys changed."""
     given = tiny()
-    config.autoregress(given)
+    comparisons.autoregressive(given)
     for key, value in sections.items():
         section, name = key.split("__")
         given[section][name] = value

@@ -13,6 +13,7 @@ RANKS = {
     "types": 0,
     "checks": 0,
     "config": 0,
+    "comparisons": 0,
     "files": 0,
     "markdown": 0,
     "trees": 0,

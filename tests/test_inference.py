@@ -11,7 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codefusion import assemble, config, decoding, diffusion, drawing, inference
+from codefusion import (
+    assemble,
+    comparisons,
+    decoding,
+    diffusion,
+    drawing,
+    inference,
+)
 from codefusion.data.tokenizer import EOS_ID, Tokenizer
 from pallas_kernels import interpreter
 
@@ -68,7 +75,7 @@ def generator():
 @pytest.mark.parametrize("search", ["beam", "nucleus"])
 def test_an_autoregressive_model_answers_by_the_same_calls(search):
     def change(given):
-        config.autoregress(given)
+        comparisons.autoregressive(given)
         given.sampler = dict(name=search)
 
     model = untrained(change)

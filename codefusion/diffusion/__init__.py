@@ -4,7 +4,7 @@ The tables below are the choices that a config can name; a new one is one line.
 """
 
 from codefusion.diffusion.gaussian import GaussianProcess
-from codefusion.diffusion.losses import PaperLoss, TokenLoss
+from codefusion.diffusion.losses import PaperLoss, RoundingLoss, TokenLoss
 from codefusion.diffusion.rounding import ROUNDINGS, nearest_log_probs
 from codefusion.diffusion.samplers import (
     DDIM,
@@ -24,7 +24,7 @@ from codefusion.diffusion.times import StratifiedTimes, UniformTimes
 
 SCHEDULES = {"sqrt": SqrtSchedule, "cosine": CosineSchedule, "linear": LinearSchedule}
 TIMES = {"uniform": UniformTimes, "stratified": StratifiedTimes}
-LOSSES = {"paper": PaperLoss, "tokens": TokenLoss}
+LOSSES = {"paper": PaperLoss, "tokens": TokenLoss, "rounding": RoundingLoss}
 SAMPLERS = {"ddpm": DDPM, "ddim": DDIM, "dpm_solver_pp": DPMSolverPP}
 
 __all__ = [

@@ -2,9 +2,11 @@
 
     paper:  |noise_hat - noise|^2 + |D_s - L(y)|^2 - log p(y | D_s)              (4)
     tokens: w |x0_hat - x0|^2 - log p(y | D(x0_hat))                             (5)
+    rounding: |x0_hat - x0|^2 - log p(y | x0 + s noise)                         (5b)
 
 Eq. (4) is the loss of CodeFusion (Singh et al. 2023). Eq. (5) is our own; it compares
-x0 itself, as Diffusion-LM does (Li et al. 2022).
+x0 itself, as Diffusion-LM does (Li et al. 2022). Eq. (5b) is that of Diffusion-LM and
+of GENIE (Lin et al. 2023): what is read is no estimate, but a little off the embedding.
 Every term is a mean over positions: code tokens and the eos count 1 and padding counts
 `padding_weight`, since the length of a program is learned through its padding.
 """
@@ -104,6 +106,25 @@ class TokenLoss:
             "cross_entropy": cross_entropy(p.log_probs, p.target, weight),
         }
         return self.x0_weight * parts["x0_mse"] + parts["cross_entropy"], parts
+
+
+@dataclasses.dataclass(frozen=True)
+class RoundingLoss:
+    """Eq. (5b), Diffusion-LM (Li et al. 2022, eq. 2) with x0 of unit RMS.
+
+    There the embeddings may shrink, which a further term prevents; here they cannot.
+
+    Attributes:
+      reads_after: s of eq. (5b), the noise under which a token must be legible.
+      padding_weight: of a padding position, in [0, 1]; 1 as there.
+    """
+
+    reads_after: float = 0.1
+    padding_weight: float = 1.0
+
+    def __call__(self, prediction):
+        """Returns the loss and its parts; see `TokenLoss`."""
+        return TokenLoss(padding_weight=self.padding_weight)(prediction)
 
 
 def position_weights(target_mask, padding_weight):

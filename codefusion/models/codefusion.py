@@ -3,6 +3,7 @@
 import chex
 import jax.numpy as jnp
 
+from codefusion import diffusion
 from codefusion.models import decoder, denoiser, layers, source
 
 
@@ -12,7 +13,9 @@ class CodeFusion(source.Reader, kw_only=True):
     Its embedding width E is the width that is diffused.
 
     Attributes:
-      denoiser_layers, decoder_layers: depths.
+      denoiser_layers: depth.
+      decoder_layers: depth; 0 for no decoder: a token is then the nearest embedding,
+        as in Diffusion-LM (Li et al. 2022) and GENIE (Lin et al. 2023).
       self_conditioning: whether the denoiser reads its previous estimate.
       alignment_rounds: of cross-attention along the diagonal, see `alignment`.
     """
@@ -30,7 +33,6 @@ class CodeFusion(source.Reader, kw_only=True):
             scan_layers=self.scan_layers,
         )
         self.denoiser_context = self._context_projection(self.denoiser_layers)
-        self.decoder_context = self._context_projection(self.decoder_layers)
         self.denoiser = denoiser.Denoiser(
             width=self.width,
             embedding_width=self.embedding_width,
@@ -39,6 +41,9 @@ class CodeFusion(source.Reader, kw_only=True):
             self_conditioning=self.self_conditioning,
             dtype=self.dtype,
         )
+        if not self.decoder_layers:
+            return
+        self.decoder_context = self._context_projection(self.decoder_layers)
         self.decoder = decoder.Decoder(
             width=self.width,
             stack=dict(**stack, num_layers=self.decoder_layers),
@@ -68,7 +73,8 @@ class CodeFusion(source.Reader, kw_only=True):
     def project(self, hidden):
         """Returns the keys and values of a context; see `source.Context`."""
         return dict(
-            denoiser=self.denoiser_context(hidden), decoder=self.decoder_context(hidden)
+            denoiser=self.denoiser_context(hidden),
+            decoder=self.decoder_context(hidden) if self.decoder_layers else None,
         )
 
     def denoise(self, xt, t, estimate, context, *, deterministic=True):
@@ -96,12 +102,17 @@ class CodeFusion(source.Reader, kw_only=True):
     def decode(self, x0_hat, context, *, deterministic=True):
         """Returns hidden [B, L, D] and token log-probabilities float32[B, L, V].
 
+        Without a decoder, x0_hat itself and those of the nearest embeddings.
+
         Args:
           x0_hat: clean embeddings, float32[B, L, E].
           context: from `encode`.
           deterministic: False draws dropout from the "dropout" stream.
         """
         self._check_embeddings(x0_hat, context)
+        if not self.decoder_layers:
+            table = self.embedding_table()
+            return x0_hat, diffusion.nearest_log_probs(x0_hat, table)
         hidden = self.decoder(
             x0_hat,
             key_values=context.decoder,
@@ -121,4 +132,6 @@ class CodeFusion(source.Reader, kw_only=True):
 
     def read_embedding(self, hidden):
         """Returns the decoder's output in embedding space, D_s; float32[B, L, E]."""
+        if not self.decoder_layers:
+            return hidden
         return self.to_embedding(hidden).astype(jnp.float32)

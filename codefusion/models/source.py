@@ -17,7 +17,7 @@ class Context(NamedTuple):
     Attributes:
       hidden: encoder output, [B, S, D].
       denoiser, decoder: keys and values by layer, [layers, 2, B, S, N, H]; None of a
-        model that has no denoiser.
+        part that a model does not have.
       mask: True on positions to attend to, bool[B, S].
       copyable: True on source tokens that may be copied, bool[B, S].
       source: int32[B, S].
@@ -25,7 +25,7 @@ class Context(NamedTuple):
 
     hidden: jax.Array
     denoiser: jax.Array | None
-    decoder: jax.Array
+    decoder: jax.Array | None
     mask: jax.Array
     copyable: jax.Array
     source: jax.Array

@@ -53,7 +53,10 @@ class Objective:
         inputs = self.process.network_input(xt, t)
         estimate = self._estimate(call, inputs, t, context, keys.self_conditioning)
         x0_hat = call("denoise", inputs, t, estimate, context)
-        hidden, log_probs = call("decode", x0_hat, context)
+        read = x0_hat
+        if isinstance(self.loss, losses.RoundingLoss):
+            read = x0 + self.loss.reads_after * noise
+        hidden, log_probs = call("decode", read, context)
         return self.loss(
             losses.Prediction(
                 x0=x0,

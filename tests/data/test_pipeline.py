@@ -365,6 +365,22 @@ def test_a_row_is_masked_anew_each_time_it_is_read(code, tokenizer):
     assert len({source.tobytes() for source in batch.source}) > 3
 
 
+def test_a_masked_run_is_one_run_of_the_share_that_is_asked_for(code):
+    runs = dataclasses.replace(code, cpd_weight=1.0, mask_rate=0.3, masked="run")
+    batch = draw(runs, steps=10)
+    masked = batch.source == pipeline.MASK_ID
+    size = batch.source_mask.sum(1)
+    np.testing.assert_array_equal(masked.sum(1), np.maximum(np.round(0.3 * size), 1))
+    starts = masked & ~np.roll(masked, 1, axis=1)
+    starts[:, 0] = masked[:, 0]
+    assert (starts.sum(1) == 1).all() and len(set(np.argmax(masked, 1))) > 3
+    np.testing.assert_array_equal(
+        np.where(masked, 0, batch.source),
+        np.where(masked, 0, batch.target[:, : batch.source.shape[1]]),
+    )
+    assert runs.content_hash() != code.content_hash()
+
+
 def test_a_row_without_a_span_is_always_unsupervised(tokenizer):
     rows = encode_code(tokenizer, [Example(id="0", utterance="", code="25 , 3")] * 3)
     dataset = pipeline.CodeRows(

@@ -381,3 +381,16 @@ def test_half_precision_keeps_float32_parameters_and_outputs():
     decoded, log_probs = jax.eval_shape(apply, {"params": shapes}, *batch)
     chex.assert_shape([decoded, log_probs], [(2, 128, 512), (2, 128, 32_100)])
     assert decoded.dtype == log_probs.dtype == jnp.float32
+
+
+def test_without_a_decoder_a_token_is_the_nearest_embedding(drawn):
+    model = models.CodeFusion(**{**SMALL, "decoder_layers": 0})
+    variables = drawn(model, SOURCE, MASK, TARGET)
+    assert not {"decoder", "token_head", "to_embedding"} & set(variables["params"])
+    run = jax.jit(model.apply, static_argnames="method")
+    context = run(variables, SOURCE, MASK, method="encode").repeat(2)
+    target = jnp.repeat(TARGET, 2, axis=0)
+    x0 = run(variables, target, method="embed")
+    hidden, log_probs = run(variables, x0, context, method="decode")
+    chex.assert_trees_all_equal(hidden, x0)
+    chex.assert_trees_all_equal(jnp.argmax(log_probs, axis=-1), target)

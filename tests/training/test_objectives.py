@@ -4,13 +4,14 @@ import dataclasses
 import functools
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 from codefusion import diffusion, models, trees
-from codefusion.training.objectives import Objective
+from codefusion.training.objectives import Likelihood, Objective
 from codefusion.types import Batch
 
 ROWS, SOURCE, TARGET, VOCABULARY = 8, 10, 8, 24
@@ -227,3 +228,48 @@ def test_a_tiny_network_overfits_one_batch(toy):
         params = jax.tree.map(jnp.add, params, updates)
         losses.append(loss)
     assert np.mean(losses[-20:]) < 0.3 * losses[0]
+
+
+def test_the_rounding_loss_reads_embeddings_and_teaches_the_denoiser_no_tokens(toy):
+    batch = make_batch()
+    objective = Objective(
+        model=dataclasses.replace(toy.model, decoder_layers=0, dropout=0.0),
+        process=diffusion.GaussianProcess(diffusion.SqrtSchedule(), 0.5),
+        times=diffusion.StratifiedTimes(),
+        loss=diffusion.LOSSES["rounding"](),
+        context_dropout=0.0,
+        self_conditioning=0.0,
+    )
+
+    def tokens(params):
+        return objective(params, batch, jax.random.key(0))[1]["cross_entropy"]
+
+    grads = jax.jit(jax.grad(tokens))(toy.params)
+    assert not jnp.any(jax.flatten_util.ravel_pytree(grads["denoiser"])[0])
+    assert jnp.any(grads["embedding"])
+
+
+def test_the_likelihood_is_the_mean_cross_entropy_of_real_tokens(toy):
+    fields = ("vocab_size", "width", "embedding_width", "num_heads", "head_width")
+    fields += ("mlp_width", "encoder_layers", "decoder_layers")
+    fields += ("max_source_length", "max_target_length")
+    model = models.Autoregressive(**{f: getattr(toy.model, f) for f in fields})
+    batch = make_batch()
+    masked = batch._replace(unsupervised=np.arange(ROWS) % 2 == 0)
+    params = model.init(jax.random.key(0), *masked[:3])["params"]
+    loss = jax.jit(Likelihood(model))
+
+    def mean(given):
+        return loss(params, given, jax.random.key(0))[0]
+
+    def written(model):
+        context = model.encode(batch.source, batch.source_mask)
+        return model.write(batch.target, context)
+
+    log_probs = model.apply({"params": params}, method=written)
+    picked = jnp.take_along_axis(log_probs, batch.target[..., None], -1)[..., 0]
+    expected = -picked[batch.target_mask].mean()
+    np.testing.assert_allclose(mean(batch), expected, rtol=1e-5)
+    # A row without a context is another matter, whatever its source.
+    junk = np.where(masked.unsupervised[:, None], FIRST_WORD, batch.source)
+    assert mean(masked) == mean(masked._replace(source=junk)) != mean(batch)
