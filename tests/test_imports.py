@@ -141,8 +141,8 @@ def test_diffusion_is_plain_jax():
         assert outside <= {"jax", "chex", "numpy", *sys.stdlib_module_names}, file
 
 
-def test_configs_import_the_config_alone():
-    allowed = {"codefusion.config"}
+def test_configs_import_the_config_and_its_comparisons_alone():
+    allowed = {"codefusion.config", "codefusion.comparisons"}
     for file in ROOT.glob("configs/**/*.py"):
         names = {n for n in imported(file) if n.split(".")[0] == "codefusion"}
         assert names <= allowed, file

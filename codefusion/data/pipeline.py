@@ -135,17 +135,15 @@ class CodeRows:
 
     Each time a row is read it becomes a row of continuous paragraph denoising (CPD)
     with probability cpd_weight, else one of unsupervised generation. For CPD its source
-    is the program with some ids replaced by mask ids: all those of a span of code, each
-    span with probability mask_rate and at least one, or, as GENIE does (Lin et al.
-    2023), one run of ids anywhere, mask_rate of the program. For unsupervised
-    generation its source is empty and its source mask True throughout, so that it says
-    nothing, not even a length. A row without a span has nothing to restore and is
-    always unsupervised.
+    is the program with mask ids in the place of some: of whole spans of code, each with
+    probability mask_rate and at least one, or of one run anywhere, mask_rate of the
+    program (GENIE, Lin et al. 2023). For unsupervised generation its source is empty
+    and its mask True throughout, so that it says nothing, not even a length. A row
+    without a span has nothing to restore and is always unsupervised.
 
     Attributes:
       code: the programs.
-      source_length: S of its batches.
-      target_length: L of its batches.
+      source_length, target_length: S and L of its batches.
       cpd_weight: probability that a row is a CPD row and not an unsupervised one.
       mask_rate: probability that a span of a CPD row is masked, or the share that is.
       masked: what is masked, "spans" or "run".
@@ -198,10 +196,9 @@ class CodeRows:
         )
         target = self.code.target.padded(rows, self.target_length, fill=PAD_ID)
         groups, _ = self.code.groups.padded(rows, self.source_length, fill=NO_SPAN)
+        masked = _masked_spans(groups, draws[:, 1:], self.mask_rate)
         if self.masked == "run":
             masked = _masked_run(source_mask, draws[:, 1], self.mask_rate)
-        else:
-            masked = _masked_spans(groups, draws[:, 1:], self.mask_rate)
         unsupervised = (draws[:, 0] >= self.cpd_weight) | ~masked.any(axis=1)
         source = np.where(masked, np.int32(MASK_ID), source)
         return Batch(
@@ -215,7 +212,7 @@ class CodeRows:
         """Returns a hash of the tokens, spans, lengths and rates."""
         tokens = (self.code.target.content_hash, self.code.groups.content_hash)
         rates = (self.cpd_weight, self.mask_rate, MASK_ID)
-        rates += ("run",) if self.masked == "run" else ()
+        rates += () if self.masked == "spans" else (self.masked,)
         return _hash("code", *tokens, self.source_length, self.target_length, *rates)
 
 
@@ -223,9 +220,8 @@ def _masked_run(real, draws, rate):
     """Returns where a run of ids is masked, `rate` of the row's own, bool[K, S]."""
     size = real.sum(axis=1, keepdims=True)
     length = np.maximum(np.round(rate * size), 1)
-    first = np.floor(draws[:, None] * (size - length + 1))
-    place = np.arange(real.shape[1])[None]
-    return (place >= first) & (place < first + length)
+    after = np.arange(real.shape[1]) - np.floor(draws[:, None] * (size - length + 1))
+    return (after >= 0) & (after < length)
 
 
 def _masked_spans(groups, draws, rate):
