@@ -291,9 +291,7 @@ class Batches:
 
         A thread reads ahead; call `close()` on the iterator to end it.
         """
-        options = grain.ReadOptions(
-            num_threads=1, prefetch_buffer_size=_PREFETCH_BATCHES
-        )
+        options = grain.ReadOptions(1, _PREFETCH_BATCHES)  # threads, batches ahead
         return iter(self._batches[start_step:].to_iter_dataset(options))
 
     def examples(self, step):

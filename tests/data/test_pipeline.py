@@ -342,7 +342,7 @@ def test_rows_are_unsupervised_at_the_rate_asked(code, cpd_weight):
 def test_spans_are_masked_at_the_rate_asked(mask_rate):
     groups = np.arange(20)[None].repeat(4000, axis=0)
     draws = np.random.default_rng(0).random(groups.shape, np.float32)
-    masked = pipeline._masked(groups, draws, mask_rate)
+    masked = pipeline._masked_spans(groups, draws, mask_rate)
     assert masked.mean() == pytest.approx(mask_rate, abs=0.01)
 
 
