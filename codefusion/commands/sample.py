@@ -146,8 +146,10 @@ def show(console, utterance, candidates, frames):
     for rank, text in enumerate(times, 1):
         head = Text(f"  {rank}. {first[text].log_prob:7.3f}  ", style="cyan")
         tail = f"  ({times[text]} times)" if times[text] > 1 else ""
-        body = Text(denoising.visible(text)) + Text(tail, style="dim")
-        console.print(head + body)
+        body = Text(denoising.visible(text))
+        if not body.plain.strip():
+            body = Text("(empty)", style="dim")
+        console.print(head + body + Text(tail, style="dim"))
     console.print()
 
 

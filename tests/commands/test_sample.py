@@ -1,6 +1,7 @@
 """What `codefusion sample` shows a person."""
 
 import io
+import json
 
 from rich.console import Console
 
@@ -18,6 +19,16 @@ def shown(*candidates):
 def test_candidates_come_by_rank():
     lines = shown(Candidate("Blank()", -0.1), Candidate("Unique()", -0.5))
     assert lines == ["a request", "1. -0.100 Blank()", "2. -0.500 Unique()"]
+
+
+def test_an_empty_candidate_is_seen_but_stays_empty_in_json():
+    empty, blank = Candidate("", -0.1), Candidate(" ", -0.5)
+    assert shown(empty, blank, empty)[1:] == [
+        "1. -0.100 (empty) (2 times)",
+        "2. -0.500 (empty)",
+    ]
+    line = sample.as_json("a request", [empty], [], seed=0)
+    assert json.loads(line)["candidates"][0]["text"] == ""
 
 
 def test_a_text_that_several_draws_agree_on_is_shown_once():
