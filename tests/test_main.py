@@ -1,6 +1,8 @@
+import configparser
 import io
 import json
 import logging
+import pathlib
 import subprocess
 import sys
 
@@ -14,6 +16,7 @@ from codefusion.data.builders import prepare
 from codefusion.data.datasets import CORPORA
 from codefusion.inference import Frame
 
+ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = """
 from codefusion import config
 
@@ -180,12 +183,44 @@ def test_doctor_names_a_missing_package_and_its_remedy(monkeypatch):
     monkeypatch.setattr(
         doctor.metadata,
         "requires",
-        lambda _: ["no-such-thing>=3", "no-such-extra; extra == 'eval'", "numpy>=999"],
+        lambda _: ["no-such-thing>=3", "numpy>=999", "numpy"],
     )
-    wrong, note, old = doctor.find_packages("codefusion")
-    assert (wrong.state, note.state, old.state) == ("wrong", "note", "wrong")
+    wrong, old, good = doctor.find_packages("codefusion")
+    assert (wrong.state, old.state, good.state) == ("wrong", "wrong", "ok")
     assert "'no-such-thing>=3'" in wrong.remedy
     assert "older than 999" in old.found
+
+
+def test_doctor_says_what_a_missing_extra_is_for_and_how_to_install_all_of_it(
+    monkeypatch,
+):
+    lines = [f"{name}; extra == 'oracle'" for name in ("none-a", "numpy", "none-b>=2")]
+    lines += ['jax[tpu]; extra == "tpu"', "numpy; extra == 'eval'"]
+    version = doctor.metadata.version
+    installed = {"numpy": version("numpy"), "jax": version("jax")}
+
+    def look_up(name):
+        if name not in installed:
+            raise doctor.metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(doctor.metadata, "requires", lambda _: lines)
+    monkeypatch.setattr(doctor.metadata, "version", look_up)
+    oracle, tpu, good = doctor.find_packages("codefusion")
+    assert (oracle.state, tpu.state, good.state) == ("note", "note", "ok")
+    assert oracle.found.startswith("not installed: none-a, none-b, for tests")
+    assert oracle.remedy.endswith("pip install 'none-a' 'none-b>=2'")
+    assert "libtpu" in tpu.found and "plan" in tpu.found and "jax[tpu]" in tpu.remedy
+    installed["libtpu"] = "1"
+    assert doctor.find_packages("codefusion")[1].state == "ok"
+
+
+def test_doctor_knows_what_each_extra_is_for():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    assert set(doctor._EXTRAS) == set(settings["options.extras_require"])
+    wanted = " ".join(settings["options.extras_require"].values()).split()
+    assert {name for name in wanted if "[" in name} == set(doctor._SHOWN_BY)
 
 
 def test_doctor_tells_the_states_of_the_data_folder(tmp_path):

@@ -19,6 +19,19 @@ from codefusion.data.datasets import CORPORA, DATASETS, Generated
 
 _FREE_GIB = 2.0  # a work directory with checkpoints and the prepared data fit in this
 _PIP = f"{shlex.quote(sys.executable)} -m pip"  # of the environment this runs in
+# What each extra is for.
+_EXTRAS = {
+    "tpu": "TPUs, and `plan` for them without one",
+    "cuda": "NVIDIA GPUs, and `plan` for them without one",
+    "gcs": "checkpoints in a bucket",
+    "eval": "CodeBERTScore",
+    "plot": "drawing figures",
+    "tensorboard": "TensorBoard events beside metrics.jsonl",
+    "oracle": "tests that compare with PyTorch",
+    "dev": "the tests and ruff",
+}
+# The package by which one sees that another's extra is installed.
+_SHOWN_BY = {"jax[tpu]": "libtpu", "jax[cuda13]": "jax-cuda13-plugin"}
 _STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
 
 
@@ -84,24 +97,44 @@ def find_packages(distribution):
     except metadata.PackageNotFoundError:
         remedy = f"{_PIP} install -e ."
         return [Finding("wrong", distribution, "not installed", remedy)]
-    # jax[tpu] and jax[cuda] say nothing by their version: see the devices.
-    return [_find_package(line) for line in requirements if "[" not in line]
+    extras = {}
+    for line in requirements:
+        extra = re.search(r"extra == ['\"](\w+)['\"]", line)
+        extras.setdefault(extra and extra[1], []).append(line.partition(";")[0].strip())
+    needed = extras.pop(None, [])
+    return [*map(_find_package, needed), *map(_find_extra, extras, extras.values())]
 
 
 def _find_package(requirement):
-    """Returns the Finding on one line of a distribution's requirements."""
-    name, least = re.match(r"([\w.-]+)[^>;]*(?:>=([\d.]+))?", requirement).groups()
-    extra = re.search(r"extra == ['\"](\w+)['\"]", requirement)
-    what = f"{name} ({extra[1]})" if extra else name
-    remedy = f"{_PIP} install '{name}{'>=' + least if least else ''}'"
+    """Returns the Finding on one requirement, such as "jax>=0.10.2"."""
+    name, least = re.match(
+        r"([\w.-]+(?:\[\w+\])?)(?:>=([\d.]+))?", requirement
+    ).groups()
+    name, remedy = _SHOWN_BY.get(name, name), f"{_PIP} install '{requirement}'"
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
-        state = "note" if extra else "wrong"
-        return Finding(state, what, "not installed", remedy)
+        return Finding("wrong", name, "not installed", remedy)
     if least and _numbers(version) < _numbers(least):
-        return Finding("wrong", what, f"{version}, older than {least}", remedy)
-    return Finding("ok", what, version)
+        return Finding("wrong", name, f"{version}, older than {least}", remedy)
+    return Finding("ok", name, version)
+
+
+def _find_extra(extra, requirements):
+    """Returns the Finding on an extra: what it has, or what it lacks and is for."""
+    found = [_find_package(requirement) for requirement in requirements]
+    lacking = [
+        (finding.what, f"'{requirement}'")
+        for finding, requirement in zip(found, requirements, strict=True)
+        if finding.state != "ok"
+    ]
+    if not lacking:
+        versions = ", ".join(f"{each.what} {each.found}" for each in found)
+        return Finding("ok", f"extra {extra}", versions)
+    names, wanted = zip(*lacking, strict=True)
+    purpose = f", for {_EXTRAS[extra]}" if extra in _EXTRAS else ""
+    text = f"not installed: {', '.join(names)}{purpose}"
+    return Finding("note", f"extra {extra}", text, f"{_PIP} install {' '.join(wanted)}")
 
 
 def _numbers(version):
