@@ -19,7 +19,7 @@ import importlib.util
 import pathlib
 
 from benchmarks.reliability import harness
-from codefusion import assemble
+from codefusion import assemble, sharding
 from codefusion import config as configs
 from codefusion.planning import chips, collectives, compiling, programs
 
@@ -87,7 +87,7 @@ def sent(compiled):
 
 def added_by_copies(chosen):
     """Returns what the copies of a setting's mesh add to what a chip sends, bytes."""
-    gradients = programs.bytes_per_device(chosen.params)
+    gradients = sharding.bytes_per_device(chosen.params)
     slices = chosen.topology.num_slices
     copies = chosen.mesh.shape["data"] // slices
     return sum(2 * gradients * (n - 1) / n for n in (copies, slices))

@@ -15,6 +15,7 @@ from codefusion import (
     hosts,
     inference,
     models,
+    sharding,
     workdirs,
 )
 from codefusion import config as configs
@@ -231,7 +232,8 @@ def evaluator(config, tokenizer, parts):
     ready = [each for each in chosen if not getattr(each, "unavailable", "")]
 
     def evaluate(step, state):
-        model = inference.Generator(config, tokenizer, parts, state.ema_params, step)
+        params = sharding.to_sample(state.ema_params, state)
+        model = inference.Generator(config, tokenizer, parts, params, step)
         answers = model.generate(
             [row.utterance for row in rows],
             num_candidates=1,

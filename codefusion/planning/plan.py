@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from codefusion import trees
+from codefusion import sharding, trees
 from codefusion.planning import (
     collectives,
     compiling,
@@ -280,9 +280,9 @@ _LENGTHS = ("source_length", "target_length")
 
 def _held(state):
     return {
-        "parameters": programs.bytes_per_device(state.params),
-        "average": programs.bytes_per_device(state.ema_params),
-        "optimizer": programs.bytes_per_device(state.opt_state),
+        "parameters": sharding.bytes_per_device(state.params),
+        "average": sharding.bytes_per_device(state.ema_params),
+        "optimizer": sharding.bytes_per_device(state.opt_state),
     }
 
 

@@ -7,7 +7,6 @@ in a process of their own.
 
 import dataclasses
 import functools
-import math
 import re
 import time
 
@@ -132,14 +131,12 @@ class Setting:
 
     @functools.cached_property
     def sampled_params(self):
-        """Shapes of the parameters to sample with: whole on every device if they fit.
-
-        Split ones would be gathered again at every denoising step.
-        """
+        """Shapes of the parameters to sample with beside the training state."""
+        held = sharding.bytes_per_device(self.state)
+        if not sharding.fit_whole(self.params, self.topology.chip.hbm_bytes - held):
+            return self.params
         place = sharding.replicated(self.mesh)
-        whole = jax.tree.map(lambda x: _shape(x, place), self.params)
-        fits = 2 * bytes_per_device(whole) <= self.topology.chip.hbm_bytes
-        return whole if fits else self.params
+        return jax.tree.map(lambda x: _shape(x, place), self.params)
 
     @functools.cached_property
     def state(self):
@@ -198,7 +195,7 @@ def training_step(setting, batch_size):
 def sampler(setting, num_requests):
     """Returns the `Compiled` sampler for a batch of requests; see `training_step`.
 
-    Its parameters are whole on every device, where they take at most half of it.
+    Its parameters lie as those of an evaluation during training do.
     """
     length = setting.config.data.source_length
     return _compile(
@@ -228,17 +225,6 @@ def sampling_plan(setting):
         token_temperature=section.token_temperature,
         is_resident=section.denoiser == "resident",
     )
-
-
-def bytes_per_device(tree):
-    """Returns what one device holds of a tree of placed shapes, int."""
-
-    def held(x):
-        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-            return 0
-        return x.dtype.itemsize * math.prod(x.sharding.shard_shape(x.shape))
-
-    return sum(map(held, jax.tree.leaves(tree)))
 
 
 def _compile(setting, function, *arguments):

@@ -7,7 +7,7 @@ in parts. The first set of changes that fits is the answer.
 
 import dataclasses
 
-from codefusion import assemble
+from codefusion import assemble, sharding
 from codefusion import config as configs
 from codefusion.planning import compiling, programs
 
@@ -40,7 +40,7 @@ def find(setting, say):
         changes = {**changes, **change}
         chosen = changed(setting, changes)
         hbm_bytes = setting.topology.chip.hbm_bytes
-        if programs.bytes_per_device(chosen.state) > hbm_bytes:
+        if sharding.bytes_per_device(chosen.state) > hbm_bytes:
             continue  # the state alone does not fit; no need to compile
         say(f"compiling with {' '.join(f'{k}={v}' for k, v in changes.items())}")
         tried.append(_try(chosen, changes))

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+from codefusion import sharding
 from codefusion.planning import plan as plans
 from codefusion.planning import programs, remedies
 
@@ -87,7 +88,7 @@ def _entry(setting, shape):
     entry = Entry(
         mesh=dict(setting.mesh.shape),
         fits=False,
-        needed=programs.bytes_per_device(setting.state),
+        needed=sharding.bytes_per_device(setting.state),
         step=None,
         reason="parameters and optimizer alone",
         peak_flops=chip.peak_flops * setting.topology.num_devices,

@@ -1,9 +1,11 @@
 """Where arrays lie on the devices: a mesh, and one table of rules.
 
 `mesh` has the axes and which rows of a batch a process holds, `rules` which axis splits
-which dimension of a parameter or an activation.
+which dimension of a parameter or an activation, `gathering` whether parameters are
+whole to sample with.
 """
 
+from codefusion.sharding.gathering import bytes_per_device, fit_whole, to_sample
 from codefusion.sharding.mesh import (
     AXES,
     MeshShape,
@@ -30,12 +32,15 @@ __all__ = [
     "MeshShape",
     "RowPlacer",
     "batch_sharding",
+    "bytes_per_device",
     "constrain",
     "constrain_state",
+    "fit_whole",
     "local_rows",
     "make_mesh",
     "on_mesh",
     "partition",
     "replicated",
     "state_shardings",
+    "to_sample",
 ]

@@ -7,7 +7,7 @@ import pathlib
 import jax
 import pytest
 
-from codefusion import assemble, main
+from codefusion import assemble, main, sharding
 from codefusion import config as configs
 from codefusion.planning import (
     chips,
@@ -143,7 +143,7 @@ def test_advice_is_given_where_it_was_looked_for(canned):
 @pytest.mark.slow
 def test_both_programs_compile_on_a_cpu():
     setting = programs.Setting(small_config(), "training", cpu_topology())
-    held = programs.bytes_per_device(setting.state)
+    held = sharding.bytes_per_device(setting.state)
     for compiled in (
         programs.training_step(setting, 8),
         programs.sampler(setting, 2),
