@@ -31,6 +31,8 @@ from codefusion.models import denoiser
 from codefusion.training import objectives, optimizers, step
 
 TIME_WIDTH = denoiser.TIME_WIDTH
+TOY = dict(length=16, width=32, num_heads=2, head_width=16, mlp_width=64)
+TOY |= dict(encoder_layers=1, denoiser_layers=2, decoder_layers=1, vocab_size=64)
 
 
 class Shape(NamedTuple):
@@ -51,10 +53,6 @@ class Shape(NamedTuple):
     def inner(self):
         """Width of all heads together."""
         return self.num_heads * self.head_width
-
-
-TOY = dict(length=16, width=32, num_heads=2, head_width=16, mlp_width=64)
-TOY |= dict(encoder_layers=1, denoiser_layers=2, decoder_layers=1, vocab_size=64)
 
 
 def constant(rows, columns, total):

@@ -14,6 +14,25 @@ from typing import NamedTuple
 
 import ml_collections
 
+# Keys that may be None although their default is not.
+OPTIONAL = ("*.data_dir",)
+_EXPECTED = {
+    "bool": "True or False",
+    "int": "an integer",
+    "float": "a finite number",
+    "str": "a string",
+    "tuple": "a tuple or list",
+    "section": "a section (a dict)",
+    "None": "None",
+}
+_TYPES = {
+    "bool": bool,
+    "float": numbers.Real,
+    "str": str,
+    "tuple": (tuple, list),
+    "section": (Mapping, ml_collections.ConfigDict),
+}
+
 
 class Rule(NamedTuple):
     """A range: keys that match `pattern` pass `test`, which `text` puts in words."""
@@ -141,28 +160,6 @@ RULES = (
     _at_least("evaluation.max_rows", 0),
     _all("evaluation.metrics", lambda v: isinstance(v, str), "a list of metric names"),
 )
-
-# Keys that may be None although their default is not.
-OPTIONAL = ("*.data_dir",)
-
-_EXPECTED = {
-    "bool": "True or False",
-    "int": "an integer",
-    "float": "a finite number",
-    "str": "a string",
-    "tuple": "a tuple or list",
-    "section": "a section (a dict)",
-    "None": "None",
-}
-
-
-_TYPES = {
-    "bool": bool,
-    "float": numbers.Real,
-    "str": str,
-    "tuple": (tuple, list),
-    "section": (Mapping, ml_collections.ConfigDict),
-}
 
 
 def check_section(table, section, path, *, injected=(), subsections=()):

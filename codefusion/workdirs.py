@@ -11,6 +11,13 @@ from codefusion import config as configs
 from codefusion.data.tokenizer import Tokenizer
 from codefusion.models import exported
 
+_LATER_SETTINGS = (
+    "microbatches",
+    "on_non_finite",
+    "watchdog_minutes",
+    "compile_budget",
+)
+
 
 def read(workdir, step=None):
     """Returns what a checkpoint of a work directory was trained to.
@@ -60,14 +67,6 @@ def read_config(path):
             f"{path} is no config in JSON: {error}. Put the file back that codefusion "
             "train wrote, or set another --workdir."
         ) from error
-
-
-_LATER_SETTINGS = (
-    "microbatches",
-    "on_non_finite",
-    "watchdog_minutes",
-    "compile_budget",
-)
 
 
 def _checked(path):

@@ -26,26 +26,6 @@ from codefusion.data.cf_functions import (
 )
 
 MAX_DEPTH = 40
-
-
-@dataclasses.dataclass(frozen=True)
-class Token:
-    """A piece of a rule.
-
-    Attributes:
-      kind: "function", "keyword", "number", "percent", "string", "column",
-        "reference", "punct", "word", "whitespace" or "other".
-      text: the characters, `rule[start:end]`.
-      start: int, position of the first character.
-      end: int, position after the last one.
-    """
-
-    kind: str
-    text: str
-    start: int
-    end: int
-
-
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _TOKEN = re.compile(
     rf"""(?P<whitespace>\s+)
@@ -70,6 +50,24 @@ _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"\s*([^\W\d]\w*)\s*\(")
 _PLAIN = re.compile(r"[^(),]*")
 _BARE = re.compile(r"""[^\s"'(),$](?:[^"(),]*[^\s"(),])?""")
+
+
+@dataclasses.dataclass(frozen=True)
+class Token:
+    """A piece of a rule.
+
+    Attributes:
+      kind: "function", "keyword", "number", "percent", "string", "column",
+        "reference", "punct", "word", "whitespace" or "other".
+      text: the characters, `rule[start:end]`.
+      start: int, position of the first character.
+      end: int, position after the last one.
+    """
+
+    kind: str
+    text: str
+    start: int
+    end: int
 
 
 def lex(text):

@@ -47,6 +47,22 @@ _SPECIAL_PIECES = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
 _NUM_BYTES = 256
 _PROBE = " \u2581 a  \u00e9\ufb01\U0001f642\t\n\x00<mask></s>"
 _MAX_SENTENCE_BYTES = 1 << 20
+_FIXED_OPTIONS = dict(
+    byte_fallback=True,
+    normalization_rule_name="identity",
+    add_dummy_prefix=False,
+    remove_extra_whitespaces=False,
+    hard_vocab_limit=False,
+    pad_id=PAD_ID,
+    unk_id=UNK_ID,
+    bos_id=BOS_ID,
+    eos_id=EOS_ID,
+    control_symbols=["<mask>"],
+    # One thread: sums over several would depend on how many there are.
+    num_threads=1,
+    max_sentence_length=_MAX_SENTENCE_BYTES,
+    minloglevel=2,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,23 +270,6 @@ class Tokenizer:
 
 
 TOKENIZERS = {"sentencepiece": Tokenizer.train}
-
-_FIXED_OPTIONS = dict(
-    byte_fallback=True,
-    normalization_rule_name="identity",
-    add_dummy_prefix=False,
-    remove_extra_whitespaces=False,
-    hard_vocab_limit=False,
-    pad_id=PAD_ID,
-    unk_id=UNK_ID,
-    bos_id=BOS_ID,
-    eos_id=EOS_ID,
-    control_symbols=["<mask>"],
-    # One thread: sums over several would depend on how many there are.
-    num_threads=1,
-    max_sentence_length=_MAX_SENTENCE_BYTES,
-    minloglevel=2,
-)
 
 
 def _escape(text):

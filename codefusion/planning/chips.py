@@ -18,6 +18,7 @@ from pallas_kernels import deviceless
 
 GIB = 2**30
 _CLOUD = "docs.cloud.google.com/tpu/docs"
+_GPUS_PER_NODE = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +150,6 @@ CHIPS = {
         "both ways), DGX H100 (400 Gbit/s a GPU)",
     ),
 }
-_GPUS_PER_NODE = 8
 
 
 @dataclasses.dataclass(frozen=True)

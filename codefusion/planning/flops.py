@@ -23,6 +23,8 @@ from codefusion import diffusion
 from codefusion.models import denoiser
 from codefusion.training import optimizers
 
+_PAPER = diffusion.LOSSES["paper"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Flops:
@@ -215,6 +217,3 @@ def _pairs(params, chosen):
 
 def _axes(axes):
     return axes if isinstance(axes, tuple) else (axes,)
-
-
-_PAPER = diffusion.LOSSES["paper"]

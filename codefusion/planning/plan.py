@@ -14,6 +14,8 @@ from codefusion.planning import (
     rooflines,
 )
 
+_LENGTHS = ("source_length", "target_length")
+
 
 @dataclasses.dataclass(frozen=True)
 class Traffic:
@@ -273,9 +275,6 @@ def _settings(setting):
     found |= {f"model.{key}": model[key] for key in keys}
     found |= {f"data.{k}": setting.config.data[k] for k in _LENGTHS}
     return {**found, "tokenizer.vocab_size": setting.config.tokenizer.vocab_size}
-
-
-_LENGTHS = ("source_length", "target_length")
 
 
 def _held(state):

@@ -10,6 +10,10 @@ from pallas_kernels import interpreter, lowering
 from pallas_kernels.attention import gpu, tpu, xla
 
 IMPLEMENTATIONS = (None, "xla", "cudnn", "pallas")
+_NOWHERE = (
+    "(model.attention) serves TPUs and Hopper GPUs; on another platform expected "
+    "'xla', or the default (for tests: pallas_kernels.interpreter)."
+)
 
 
 def attention(
@@ -106,12 +110,6 @@ def _pallas(query, key, value, key_mask, bias, *, scale):
         cuda=on_gpu,
         default=elsewhere,
     )
-
-
-_NOWHERE = (
-    "(model.attention) serves TPUs and Hopper GPUs; on another platform expected "
-    "'xla', or the default (for tests: pallas_kernels.interpreter)."
-)
 
 
 def _kernel(attend, query, *operands, **options):
