@@ -1,8 +1,8 @@
 """Scores a predictions file against its data set.
 
 Top-k is the best of the first k candidates, so it can only rise with k. Every mean
-has a bootstrap interval over rows. A row whose reference also occurs in the training
-split is "seen in training", and seen and unseen rows are scored apart as well.
+has an interval over rows (`intervals.py`). A row whose reference also occurs in the
+training split is "seen in training", and seen and unseen rows are scored apart as well.
 """
 
 import dataclasses

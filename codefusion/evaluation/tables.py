@@ -303,7 +303,8 @@ def provenance(scores):
         f"commit {header['commit'][:12]}, data {header['data_hash'][:12]}, "
         f"tokenizer {header['tokenizer_hash'][:12]}; "
         f"brackets: {100 * scores['bootstrap']['confidence']:.0f} % bootstrap interval "
-        f"over rows; config changes: {changed or 'none'}."
+        "over rows, Wilson's where all are 0 or all 1; "
+        f"config changes: {changed or 'none'}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Bootstrap intervals hold the mean, narrow with more rows, and repeat exactly."""
+"""Intervals hold the mean, narrow with more rows, and repeat exactly."""
 
 import numpy as np
 import pytest
@@ -40,13 +40,25 @@ def test_four_times_the_rows_halve_the_interval():
     assert width([0, 1] * 400) == pytest.approx(width([0, 1] * 100) / 2, rel=0.15)
 
 
-def test_equal_scores_have_an_interval_of_no_width():
-    assert Bootstrap().summary([1.0] * 9) == {
-        "mean": 1.0,
-        "low": 1.0,
-        "high": 1.0,
-        "rows": 9,
-    }
+def test_equal_scores_between_0_and_1_have_an_interval_of_no_width():
+    summary = Bootstrap().summary([0.5] * 9)
+    assert [summary[key] for key in ("mean", "low", "high")] == [0.5] * 3
+
+
+@pytest.mark.parametrize(("rows", "most"), [(1, 0.793), (10, 0.278), (100, 0.037)])
+def test_rows_that_are_all_0_or_all_1_leave_room_for_the_next(rows, most):
+    # The bounds are those of the usual tables of Wilson's interval.
+    none, all_ = (Bootstrap().summary([value] * rows) for value in (0.0, 1.0))
+    assert none["mean"] == none["low"] == 0.0 and all_["mean"] == all_["high"] == 1.0
+    assert none["high"] == pytest.approx(most, abs=5e-4)
+    assert all_["low"] == pytest.approx(1.0 - most, abs=5e-4)
+
+
+def test_more_confidence_needs_more_room():
+    highs = [
+        Bootstrap(confidence=c).summary([0] * 9)["high"] for c in (0.9, 0.95, 0.99)
+    ]
+    assert highs == sorted(set(highs))
 
 
 def test_rows_without_a_score_are_left_out():
