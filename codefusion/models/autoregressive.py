@@ -29,7 +29,6 @@ class Autoregressive(source.Reader, kw_only=True):
             width=self.width,
             stack=dict(
                 **self._layer_fields(),
-                scan_layers=self.scan_layers,
                 num_layers=self.decoder_layers,
                 causal=True,
             ),

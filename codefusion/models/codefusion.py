@@ -27,11 +27,7 @@ class CodeFusion(source.Reader, kw_only=True):
 
     def setup(self):
         super().setup()
-        stack = dict(
-            **self._layer_fields(),
-            alignment_rounds=self.alignment_rounds,
-            scan_layers=self.scan_layers,
-        )
+        stack = dict(**self._layer_fields(), alignment_rounds=self.alignment_rounds)
         self.denoiser_context = self._context_projection(self.denoiser_layers)
         self.denoiser = denoiser.Denoiser(
             width=self.width,

@@ -80,13 +80,25 @@ class EncoderLayer(nn.Module):
         return sharding.constrain(x, "batch", "length", "width")
 
 
+class _ScannedLayer(nn.Module):
+    """An `EncoderLayer` in the (carry, output) form that `nn.scan` asks for."""
+
+    fields: dict
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, x, bias, source_mask):
+        layer = EncoderLayer(**self.fields, name="layer")
+        return layer(x, bias, source_mask, self.deterministic), None
+
+
 class Encoder(nn.Module):
     """Source tokens to context.
 
     Attributes:
       attention: the implementation of `pallas_kernels.attention`.
       num_buckets, max_distance: see `position_buckets`.
-      remat, remat_policy: as in `blocks.Stack`.
+      scan_layers, remat, remat_policy: as in `blocks.Stack`.
     """
 
     vocab_size: int
@@ -100,6 +112,7 @@ class Encoder(nn.Module):
     attention: str | None = None
     num_buckets: int = 32
     max_distance: int = 128
+    scan_layers: bool = False
     remat: bool = False
     remat_policy: str = "nothing"
 
@@ -123,21 +136,37 @@ class Encoder(nn.Module):
         x = drop(jnp.take(table, source, axis=0).astype(self.dtype) + offset)
         bias = self._position_bias(source.shape[1])
         x = sharding.constrain(x, "batch", "length", "width")
-        new = EncoderLayer
-        if self.remat:
-            new = layers.rematerialized(new, self.remat_policy, static_argnums=(4,))
-        for i in range(self.num_layers):
-            layer = new(
-                num_heads=self.num_heads,
-                head_width=self.head_width,
-                mlp_width=self.mlp_width,
-                dropout=self.dropout,
-                dtype=self.dtype,
-                attention=self.attention,
-                name=f"layer_{i}",
-            )
-            x = layer(x, bias, source_mask, deterministic)
+        fields = dict(
+            num_heads=self.num_heads,
+            head_width=self.head_width,
+            mlp_width=self.mlp_width,
+            dropout=self.dropout,
+            dtype=self.dtype,
+            attention=self.attention,
+        )
+        if self.scan_layers:
+            x, _ = self._scan(fields, deterministic)(x, bias, source_mask)
+        else:
+            new = EncoderLayer
+            if self.remat:
+                new = layers.rematerialized(new, self.remat_policy, static_argnums=(4,))
+            for i in range(self.num_layers):
+                layer = new(**fields, name=f"layer_{i}")
+                x = layer(x, bias, source_mask, deterministic)
         return drop(layers.RMSNorm(self.dtype, name="norm")(x))
+
+    def _scan(self, fields, deterministic):
+        layer = _ScannedLayer
+        if self.remat:
+            layer = layers.rematerialized(layer, self.remat_policy, prevent_cse=False)
+        scanned = nn.scan(
+            layer,
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "dropout": True},
+            in_axes=nn.broadcast,
+            length=self.num_layers,
+        )
+        return scanned(fields, deterministic, name="layers")
 
     def _position_bias(self, length):
         table = self.param(

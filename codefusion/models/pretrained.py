@@ -30,6 +30,7 @@ _EMBEDDING_NAMES = (
 )
 _EMBEDDING = ("embedding",)
 _TIED_HEAD = "lm_head.weight"
+_SCANNED = ("layers", "layer")  # where `nn.scan` keeps the layers, stacked
 _POSITION_BIAS = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
 _ONCE = {
     ("position_bias",): _POSITION_BIAS,
@@ -73,7 +74,8 @@ def load_encoder(path, params, *, embedding: bool):
     """
     path = pathlib.Path(path)
     tensors = _index(path)
-    expected = traverse_util.flatten_dict(params["encoder"])
+    given = traverse_util.flatten_dict(params["encoder"])
+    expected = _unstacked(given)
     names = {key: _tensor_name(key) for key in expected if key != _EMBEDDING}
     if embedding:
         names[_EMBEDDING] = _embedding_name(path, tensors)
@@ -85,7 +87,34 @@ def load_encoder(path, params, *, embedding: bool):
         )
         for key, name in names.items()
     }
-    return {**params, "encoder": traverse_util.unflatten_dict({**expected, **loaded})}
+    found = {**expected, **loaded}
+    if expected.keys() != given.keys():
+        found = _stacked(found, given)
+    return {**params, "encoder": traverse_util.unflatten_dict(found)}
+
+
+def _unstacked(encoder):
+    """Returns the flat parameters with the layers of a scanned encoder one by one."""
+    found = {}
+    for key, value in encoder.items():
+        if key[:2] != _SCANNED:
+            found[key] = value
+            continue
+        for i, layer in enumerate(value):
+            found[f"layer_{i}", *key[2:]] = layer
+    return found
+
+
+def _stacked(encoder, given):
+    """Returns the flat parameters under the keys of `given`, its layers stacked."""
+    found = {}
+    for key, value in given.items():
+        if key[:2] == _SCANNED:
+            rows = [encoder[f"layer_{i}", *key[2:]] for i in range(len(value))]
+            found[key] = jnp.stack(rows)
+        else:
+            found[key] = encoder[key]
+    return found
 
 
 def _tensor_name(key):

@@ -58,8 +58,7 @@ class Reader(nn.Module, kw_only=True):
       dropout: rate after every sublayer.
       dtype: of the matmuls; parameters are float32.
       attention: the implementation of `pallas_kernels.attention`; None for the best.
-      scan_layers: of the stacks of blocks, see `blocks.Stack`; the encoder keeps the
-        names that `pretrained` loads.
+      scan_layers: of every stack of layers, see `blocks.Stack`.
       remat, remat_policy: of every layer, of the encoder too; see `blocks.Stack`.
     """
 
@@ -116,6 +115,7 @@ class Reader(nn.Module, kw_only=True):
             mlp_width=self.mlp_width,
             dropout=self.dropout,
             attention=self.attention,
+            scan_layers=self.scan_layers,
             remat=self.remat,
             remat_policy=self.remat_policy,
         )

@@ -27,9 +27,9 @@ RULES = {
 PARAMETERS = (
     (r"(qkv|key_value)/dense/kernel", ("embed", "heads")),
     (r"(query|key|value)/kernel", ("embed", "heads")),
-    (r"(feed_forward|layer_\d+)/in/kernel", ("embed", "mlp")),
+    (r"(feed_forward|layer(_\d+)?)/in/kernel", ("embed", "mlp")),
     (r"(feed_forward/out|mlp_out)/kernel", ("mlp", "embed")),
-    (r"(attention|layer_\d+)/out/kernel", ("heads", "embed")),
+    (r"(attention|layer(_\d+)?)/out/kernel", ("heads", "embed")),
     (r"vocabulary/kernel", ("embed", "vocab")),
     (r"vocabulary/bias", ("vocab",)),
     (r"embedding", ("vocab", "embed")),

@@ -105,3 +105,16 @@ def test_half_precision_is_near_single_precision(variables):
     chex.assert_trees_all_close(
         half.astype(jnp.float32), encode(variables, SOURCE, MASK), atol=0.1
     )
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_scanned_layers_equal_unrolled_ones_with_stacked_parameters(variables, remat):
+    params = variables["params"]
+    rows = [params[f"layer_{i}"] for i in range(MODULE.num_layers)]
+    rest = {k: v for k, v in params.items() if not k.startswith("layer_")}
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
+    scanned = MODULE.clone(scan_layers=True, remat=remat)
+    given = {"params": {**rest, "layers": {"layer": stacked}}}
+    found = jax.jit(scanned.apply)(given, SOURCE, MASK)
+    expected = encode(variables, SOURCE, MASK)
+    chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -98,6 +98,21 @@ def test_every_encoder_parameter_comes_from_the_file_and_nothing_else_changes(
     assert all(rest[name] is params[name] for name in params if name != "encoder")
 
 
+def test_a_scanned_encoder_gets_the_same_layers_stacked(file, params):
+    save_file(random_tensors(), file)
+    expected = load(file, params)["encoder"]
+    layers = [params["encoder"][f"layer_{i}"] for i in range(LAYERS)]
+    rest = {k: v for k, v in params["encoder"].items() if not k.startswith("layer_")}
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)
+    scanned = {**params, "encoder": {**rest, "layers": {"layer": stacked}}}
+    found = load(file, scanned)["encoder"]
+    chex.assert_trees_all_equal_shapes_and_dtypes(found, scanned["encoder"])
+    for i in range(LAYERS):
+        layer = jax.tree.map(lambda leaf, i=i: leaf[i], found["layers"]["layer"])
+        chex.assert_trees_all_equal(layer, expected[f"layer_{i}"])
+    chex.assert_trees_all_equal(found["norm"], expected["norm"])
+
+
 def test_matrices_are_transposed_and_tables_are_not(file, params):
     tensors = random_tensors()
     save_file(tensors, file)
