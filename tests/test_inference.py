@@ -28,19 +28,11 @@ WORDS = "highlight cells greater than below between 10 25 300 color red text Yes
 FIRST, SECOND, THIRD = "cells greater than 25", "text Yes", "color red below 300"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Compiles without optimising: the programs here are run a few times only."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
-def untrained(change):
+def untrained(drawn, change):
     """Returns a network of random parameters: every answer is a surprise.
 
     Args:
+      drawn: the fixture, which draws them.
       change: of the tiny config, called with it.
     """
     spec = importlib.util.spec_from_file_location(
@@ -58,27 +50,32 @@ def untrained(change):
     texts = [f"{a} {b} {c}" for a in words for b in words for c in words[::3]]
     tokenizer = Tokenizer.train(texts, vocab_size=320)
     built = assemble.parts(given, tokenizer.vocab_size)
-    params = assemble.init_params(given, built.model)
+    params = parameters(drawn, built.model)
     return inference.Generator(given, tokenizer, built, params, 0)
 
 
+def parameters(drawn, model):
+    source, target = jnp.zeros((1, SOURCE), int), jnp.zeros((1, TARGET), int)
+    return drawn(model, source, source == 0, target)["params"]
+
+
 @pytest.fixture(scope="module")
-def generator():
+def generator(drawn):
     """A diffusion model of random parameters, no answer of which is short."""
 
     def change(given):
         given.sampler = dict(name="ddim", num_steps=3, eta=0.5)
 
-    return untrained(change)
+    return untrained(drawn, change)
 
 
 @pytest.mark.parametrize("search", ["beam", "nucleus"])
-def test_an_autoregressive_model_answers_by_the_same_calls(search):
+def test_an_autoregressive_model_answers_by_the_same_calls(search, drawn):
     def change(given):
         comparisons.autoregressive(given)
         given.sampler = dict(name=search)
 
-    model = untrained(change)
+    model = untrained(drawn, change)
     answers = model.generate([FIRST, SECOND, THIRD])
     assert [len(answer) for answer in answers] == [2, 2, 2]
     assert close(answers[2], model.generate([SECOND, FIRST, THIRD])[2])
@@ -337,7 +334,7 @@ def test_the_last_frame_is_the_first_draw(generator):
     assert times[0] == 1.0 and sorted(times, reverse=True) == times
 
 
-def plain(generator, denoiser):
+def plain(generator, drawn, denoiser):
     """Returns a generator of plain attention and a deterministic sampler."""
     given = type(generator.config)(generator.config.to_dict())
     given.model.alignment_rounds = 0
@@ -345,12 +342,12 @@ def plain(generator, denoiser):
     given.inference.denoiser = denoiser
     given = assemble.check(given)
     parts = assemble.parts(given, generator.tokenizer.vocab_size)
-    params = assemble.init_params(given, parts.model)
+    params = parameters(drawn, parts.model)
     return dataclasses.replace(generator, config=given, parts=parts, params=params)
 
 
-def test_one_program_of_all_steps_gives_the_answers_of_the_loop(generator):
-    loop, resident = (plain(generator, name) for name in ("scanned", "resident"))
+def test_one_program_of_all_steps_gives_the_answers_of_the_loop(generator, drawn):
+    loop, resident = (plain(generator, drawn, name) for name in ("scanned", "resident"))
     expected = loop.generate([FIRST, SECOND])
     with interpreter.interpreted():
         found = resident.generate([FIRST, SECOND])

@@ -20,7 +20,15 @@ def floor():
     spec = importlib.util.spec_from_file_location("floor", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.product_params = zeros  # products are as many for any numbers
     return module
+
+
+def zeros(model, batch):
+    """Returns parameters without compiling what draws them."""
+    args = batch.source, batch.source_mask, batch.target
+    shapes = jax.eval_shape(model.init, jax.random.key(0), *args)["params"]
+    return jax.tree.map(lambda x: jax.numpy.zeros(x.shape, x.dtype), shapes)
 
 
 def jaxprs_of(value):

@@ -3,7 +3,6 @@
 import json
 import pathlib
 
-import jax
 import numpy as np
 import pytest
 
@@ -11,6 +10,7 @@ from codefusion import assemble
 from codefusion.commands import train
 from pallas_kernels import interpreter
 
+pytestmark = pytest.mark.slow
 CONFIG = pathlib.Path(__file__).parents[2] / "configs" / "tiny.py"
 
 
@@ -27,18 +27,6 @@ def losses(folder, attention, rounds):
         train.train(assemble.check(given), folder)
     lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
     return [line["loss"] for line in lines if "loss" in line]
-
-
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Compiles without optimising: the programs here are run a few times only."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.mark.parametrize("rounds", [0, 2], ids=["plain", "aligned"])

@@ -49,7 +49,7 @@ def random_tensors(seed=0):
 
 
 @pytest.fixture(scope="module")
-def params():
+def params(drawn):
     """The parameter tree of a small CodeFusion."""
     model = models.CodeFusion(
         vocab_size=VOCAB,
@@ -65,7 +65,7 @@ def params():
         max_target_length=6,
     )
     tokens = jnp.ones((1, 6), jnp.int32)
-    return jax.jit(model.init)(jax.random.key(0), tokens, tokens > 0, tokens)["params"]
+    return drawn(model, tokens, tokens > 0, tokens)["params"]
 
 
 @pytest.fixture

@@ -18,15 +18,6 @@ ROWS, SOURCE, TARGET, VOCABULARY = 8, 10, 8, 24
 PAD, EOS, FIRST_WORD = 0, 3, 5
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Compiles without optimising: the programs here are run a few times only."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
 @dataclasses.dataclass(frozen=True)
 class Blend:
     """The loss of eq. (4) or (5), chosen at run time so that one program has both."""
@@ -56,7 +47,7 @@ def make_batch(seed=0):
 class Toy:
     """A network with dropout and what training does with it, compiled once."""
 
-    def __init__(self):
+    def __init__(self, drawn):
         self.model = models.CodeFusion(
             vocab_size=VOCABULARY,
             width=32,
@@ -72,12 +63,12 @@ class Toy:
             dropout=0.1,
         )
         batch = make_batch()
-        self.params = jax.jit(self.model.init)(
-            jax.random.key(0), batch.source, batch.source_mask, batch.target
-        )["params"]
-        self._program = jax.jit(self._compute, static_argnames="conditioning")
+        self.params = drawn(self.model, *batch[:3])["params"]
+        gradient = jax.value_and_grad(self._loss, has_aux=True)
+        self._gradient = jax.jit(gradient)
+        self._value = jax.jit(self._loss, static_argnames="conditioning")
 
-    def _compute(self, params, batch, key, drops, paper, conditioning):
+    def _loss(self, params, batch, key, drops, paper, conditioning=0.5):
         objective = Objective(
             model=self.model,
             process=diffusion.GaussianProcess(diffusion.SqrtSchedule(), 0.5),
@@ -86,23 +77,25 @@ class Toy:
             context_dropout=drops,
             self_conditioning=conditioning,
         )
-        gradient = jax.value_and_grad(objective, has_aux=True)
-        return gradient(params, batch, key)
+        return objective(params, batch, key)
 
-    def __call__(
-        self, batch, *, seed=0, params=None, drops=0.0, paper=False, conditioning=0.5
-    ):
+    def __call__(self, batch, *, seed=0, params=None, drops=0.0, paper=False):
         """Returns the loss, its parts and the gradient."""
         params = self.params if params is None else params
         key = jax.random.key(seed)
-        run = functools.partial(self._program, conditioning=conditioning)
-        (loss, parts), grads = run(params, batch, key, drops, paper)
+        (loss, parts), grads = self._gradient(params, batch, key, drops, paper)
         return float(loss), jax.device_get(parts), grads
+
+    def loss(self, batch, *, seed, conditioning):
+        """Returns the loss for a probability of self-conditioning."""
+        key = jax.random.key(seed)
+        run = functools.partial(self._value, conditioning=conditioning)
+        return float(run(self.params, batch, key, 0.0, False)[0])
 
 
 @pytest.fixture(scope="module")
-def toy():
-    return Toy()
+def toy(drawn):
+    return Toy(drawn)
 
 
 def same(first, second):
@@ -199,7 +192,7 @@ def test_self_conditioning_is_drawn_for_the_whole_batch_and_changes_the_loss(toy
     batch, drawn = make_batch(), set()
     for seed in range(8):
         without, with_estimate, either = (
-            toy(batch, seed=seed, conditioning=rate)[0] for rate in (0.0, 1.0, 0.5)
+            toy.loss(batch, seed=seed, conditioning=rate) for rate in (0.0, 1.0, 0.5)
         )
         assert without != with_estimate
         assert min(abs(either - without), abs(either - with_estimate)) < 1e-6
@@ -249,14 +242,14 @@ def test_the_rounding_loss_reads_embeddings_and_teaches_the_denoiser_no_tokens(t
     assert jnp.any(grads["embedding"])
 
 
-def test_the_likelihood_is_the_mean_cross_entropy_of_real_tokens(toy):
+def test_the_likelihood_is_the_mean_cross_entropy_of_real_tokens(toy, drawn):
     fields = ("vocab_size", "width", "embedding_width", "num_heads", "head_width")
     fields += ("mlp_width", "encoder_layers", "decoder_layers")
     fields += ("max_source_length", "max_target_length")
     model = models.Autoregressive(**{f: getattr(toy.model, f) for f in fields})
     batch = make_batch()
     masked = batch._replace(unsupervised=np.arange(ROWS) % 2 == 0)
-    params = model.init(jax.random.key(0), *masked[:3])["params"]
+    params = drawn(model, *masked[:3])["params"]
     loss = jax.jit(Likelihood(model))
 
     def mean(given):

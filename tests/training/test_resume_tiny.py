@@ -25,11 +25,10 @@ BORDER, STEPS = 10, 40
 
 @pytest.fixture(scope="module", autouse=True)
 def shared_cache(tmp_path_factory):
-    """Compiles each program once, and quickly, for all runs here."""
+    """Compiles each program once for all runs here."""
     changes = dict(
         jax_compilation_cache_dir=str(tmp_path_factory.mktemp("cache")),
         jax_persistent_cache_min_compile_time_secs=0.0,
-        jax_disable_most_optimizations=True,
     )
     before = {name: jax.config.values[name] for name in changes}
     for name, value in changes.items():
