@@ -149,7 +149,8 @@ def test_only_eta_adds_noise():
         for step in (samplers.DDIM(eta=0.0), samplers.DDIM(eta=0.5))
         for draw in (None, lambda i: normal(2, x1.shape))
     ]
-    chex.assert_trees_all_equal(without[0], without[1])
+    # Two programs, which a processor may round apart.
+    chex.assert_trees_all_close(without[0], without[1], atol=1e-5)
     assert jnp.max(jnp.abs(without[2] - without[3])) > 0.01
 
 
