@@ -282,6 +282,20 @@ def _lengths(config):
     )
 
 
+def beside(config, main):
+    """Returns the data sets that a run trains on beside its own: pairs, then corpora.
+
+    Args:
+      config: a config with the sections of `config.base()`.
+      main: the data set of the run, built.
+    """
+    shares = (*config.training.mixture, *_mixture(config))
+    names = [name for name, _ in shares if name != main.name]
+    if config.pretraining.num_steps:
+        names += config.pretraining.corpora
+    return [datasets.beside(main, name) for name in dict.fromkeys(names)]
+
+
 def _mixture(config):
     return config.pretraining.mixture if config.pretraining.num_steps else ()
 

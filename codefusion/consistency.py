@@ -134,6 +134,7 @@ def check_guidance(guidance, config):
 
 
 def _check_shares(config):
+    _check_languages(config)
     section = config.pretraining
     if section.num_steps and not section.corpora and not section.mixture:
         raise ValueError(
@@ -148,6 +149,22 @@ def _check_shares(config):
                 f"{name}.mixture adds up to {total}; expected shares below 1 in all, "
                 "as the rest is for the other data."
             )
+
+
+def _check_languages(config):
+    """Raises ValueError where pairs of another language are mixed in."""
+    table = datasets.DATASETS
+    language = table[config.data.name].language
+    for section in ("pretraining", "training"):
+        for name, _ in config[section].mixture:
+            if table[name].language != language:
+                known = sorted(n for n, d in table.items() if d.language == language)
+                raise ValueError(
+                    f"{section}.mixture names {name!r}, whose programs are "
+                    f"{table[name].language}, but those of data.name, "
+                    f"{config.data.name!r}, are {language}; expected one of "
+                    f"{', '.join(known)}."
+                )
 
 
 def sum_of_shares(section):

@@ -52,6 +52,13 @@ def test_negative_guidance_is_refused():
         consistency.check_guidance(-2, assemble.check(tiny()))
 
 
+@pytest.mark.parametrize("section", ["pretraining", "training"])
+def test_pairs_of_another_language_are_refused_with_those_that_would_do(section):
+    line = fault(**{f"{section}__mixture": (("tldr", 0.3),)})
+    assert line.startswith(f"{section}.mixture names 'tldr', whose programs are bash")
+    assert "expected one of cf_rules, generated." in line
+
+
 @pytest.mark.parametrize("key", ["pretraining__mixture", "training__mixture"])
 def test_an_unknown_data_set_in_a_mixture_is_named_with_the_known_ones(key):
     line = fault(**{key: (("cf_rule", 0.5),)})

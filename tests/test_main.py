@@ -232,7 +232,7 @@ def test_doctor_tells_the_states_of_the_data_folder(tmp_path):
     part = doctor.find_data({"CODEFUSION_DATA": str(tmp_path)})
     assert part.state == "note" and "conala" in part.found
     assert "nl2bash" not in part.found and "generated" not in part.found
-    for name in ("cf_rules", "conala", *CORPORA):
+    for name in ("cf_rules", "conala", "tldr", "python_docs", *CORPORA):
         for source in prepare.module(name).SOURCES:
             touch(tmp_path / source.path)
     assert doctor.find_data({"CODEFUSION_DATA": str(tmp_path)}).state == "ok"

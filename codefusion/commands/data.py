@@ -19,18 +19,17 @@ def define(flag_values):
 
 
 def run(call):
-    """Prints what the data set of a config holds, then each pre-training corpus."""
+    """Prints what the data set of a config holds, then each that is trained on too."""
     if call.config is None:
         raise ValueError("data needs --config=FILE, or --workdir=DIR of a trained one.")
     chosen = configs.validate(call.config)
     options.set_data_dir(chosen, call.flags)
     chosen = assemble.check(chosen)
-    corpora = assemble.corpora(chosen)
+    main = assemble.dataset(chosen)
+    others = assemble.beside(chosen, main)
     tokenizer = load_tokenizer(call.flags.workdir)
-    first = report.describe(
-        assemble.dataset(chosen), tokenizer=tokenizer, corpora=corpora
-    )
-    rest = (report.describe(corpus, tokenizer=tokenizer) for corpus in corpora)
+    first = report.describe(main, tokenizer=tokenizer, others=others)
+    rest = (report.describe(other, tokenizer=tokenizer) for other in others)
     for facts in (first, *rest):
         print(json.dumps(facts) if call.flags.json else report.render(facts))
 

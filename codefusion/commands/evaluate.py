@@ -204,12 +204,37 @@ def write_scores(predictions, config, *, embed=None):
     Returns:
       A path in `scores/` for a file in `predictions/`, else beside the file.
     """
+    dataset = assemble.dataset(config)
+    head, _ = predict.read_predictions(predictions)
     scores = score.score(
-        predictions, assemble.dataset(config), config.evaluation.metrics, embed=embed
+        predictions,
+        dataset,
+        config.evaluation.metrics,
+        others=trained_beside(head, dataset),
+        embed=embed,
     )
     path = scores_path(predictions)
     score.write_scores(path, scores)
     return path
+
+
+def trained_beside(head, dataset):
+    """Returns what the run behind predictions was trained on beside its data set.
+
+    What a pretrained encoder had read before is not known, and not among it.
+
+    Args:
+      head: header of the predictions file; only what its config says of the stages is
+        read, and what it lacks is as in the base.
+      dataset: the data set of the run, built.
+
+    Returns:
+      Data sets and corpora, list.
+    """
+    config = configs.base()
+    for stage in ("pretraining", "training"):
+        config[stage].update(head["config"].get(stage, {}))
+    return assemble.beside(config, dataset)
 
 
 def scores_path(predictions):
@@ -270,7 +295,11 @@ def show(console, scores):
     for name, reason in scores["unavailable"].items():
         console.print(f"{name}: {reason}")
     seen, diversity = scores["seen_in_training"], scores["diversity"]
-    console.print(f"references seen in training: {interval(seen, scale=100)} %")
+    own = interval(scores["seen_in_train_split"], scale=100)
+    console.print(
+        f"references seen in training: {interval(seen, scale=100)} %, in the train "
+        f"split alone: {own} %"
+    )
     for part, summary in diversity.items():
         console.print(f"{part}: {interval(summary, digits=2)}")
     if cut := head["truncated_utterances"]:

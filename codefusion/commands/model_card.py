@@ -157,7 +157,7 @@ def _scores(workdir, step):
     return (
         "## Scores\n\n" + table(columns, rows) + "\n\nIn brackets the 95 % bootstrap "
         "interval over rows, Wilson's where all are 0 or all 1; `seen` is how many % "
-        "of the references occur in the training rows."
+        "of the references occur in anything it was trained on."
     )
 
 

@@ -12,13 +12,13 @@ import dataclasses
 import functools
 import hashlib
 import re
-from collections.abc import Sequence
 from typing import ClassVar
 
-from codefusion.data import rows
+from codefusion.data import splits
 from codefusion.data.builders import prepare
+from codefusion.data.generated import Generated
+from codefusion.data.splits import SPLITS
 
-SPLITS = ("train", "validation", "test")
 SCHEMES = ("random", "released")
 ON_ERROR = ("quarantine", "raise")
 _COLUMN = re.compile(r"(?<!LEN)\(\s*c\[\d+\]\s*,?\s*")
@@ -51,8 +51,8 @@ class Dataset:
     language: ClassVar[str]
 
     def __post_init__(self):
-        _one_of("scheme", self.scheme, SCHEMES)
-        _one_of("on_error", self.on_error, ON_ERROR)
+        splits.one_of("scheme", self.scheme, SCHEMES)
+        splits.one_of("on_error", self.on_error, ON_ERROR)
 
     def examples(self, split):
         """Returns the examples of a split, in file order.
@@ -85,15 +85,19 @@ class Dataset:
         Returns:
           A list of `Outcome`s, of refused rows too.
         """
-        _one_of("split", split, SPLITS, section="evaluation")
+        splits.one_of("split", split, SPLITS, section="evaluation")
         return self._in_split(prepare.load(self.name, self.data_dir), split)
 
     def _in_split(self, loaded, split):
         if self.scheme == "released":
             return [o for o in loaded if o.part == split]
         ids = tuple(o.id for o in loaded)
-        chosen = _random_split(self.name, ids, self.split_seed)[split]
+        chosen = splits.random_split(self.name, ids, self.split_seed)[split]
         return [o for o in loaded if o.id in chosen]
+
+    def held_out_rows(self):
+        """Returns 0: a benchmark has all rows of its files in one split or another."""
+        return 0
 
     def file_counts(self):
         """Returns part of the files ("train", "test") -> rows there, refused ones too.
@@ -133,7 +137,7 @@ class CfRules(Dataset):
 
     def __post_init__(self):
         super().__post_init__()
-        _one_of("column_argument", self.column_argument, ("keep", "drop"))
+        splits.one_of("column_argument", self.column_argument, ("keep", "drop"))
 
     def _adapt(self, example):
         if self.column_argument == "keep":
@@ -158,44 +162,104 @@ class Conala(Dataset):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Corpus(Dataset):
-    """Code without requests, for pre-training: all of it is the split "train".
+class Beside(Dataset):
+    """Rows to train on beside a benchmark: all of them are the split "train".
 
     Attributes:
-      scheme: that of the benchmark which is trained on next, and its `split_seed`: a
-        corpus that holds rows of a benchmark leaves out those held out there.
+      scheme: that of the benchmark, and its `split_seed`: a set that holds rows of a
+        benchmark leaves out those held out there.
     """
 
     def _in_split(self, loaded, split):
-        return list(loaded) if split == "train" else []
+        return self._kept(loaded) if split == "train" else []
+
+    def _kept(self, loaded):
+        return list(loaded)
+
+    def held_out_rows(self):
+        """Returns how many rows are left out because a benchmark holds them out."""
+        loaded = prepare.load(self.name, self.data_dir)
+        return len(loaded) - len(self._kept(loaded))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CfCorpus(Corpus):
-    """Conditional-formatting rules, a line each."""
+class Pairs(Beside):
+    """Pairs of a request and a program that are no benchmark.
+
+    Attributes:
+      benchmark: name of the benchmark that they are read beside, "" for none. A row
+        whose request is one of its validation or test rows is left out; neither case
+        nor the amount of white space tells two requests apart.
+    """
+
+    benchmark: str = ""
+
+    def __post_init__(self):
+        super().__post_init__()
+        names = [n for n, d in DATASETS.items() if d.language == self.language]
+        splits.one_of("benchmark", self.benchmark, ("", *names))
+
+    def _kept(self, loaded):
+        held_out = self._held_out_requests()
+        return [o for o in loaded if _request(o) not in held_out]
+
+    def _held_out_requests(self):
+        if self.benchmark in ("", self.name):
+            return frozenset()
+        shared = ("scheme", "split_seed", "data_dir")
+        arguments = {key: getattr(self, key) for key in shared}
+        benchmark = DATASETS[self.benchmark](**arguments)
+        outcomes = benchmark.outcomes("validation") + benchmark.outcomes("test")
+        return frozenset(_request(o) for o in outcomes if o.example)
+
+
+def _request(outcome):
+    """Returns the request of a row as it is compared, None where it is refused."""
+    if outcome.example is None:
+        return None
+    return " ".join(outcome.example.utterance.casefold().split())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tldr(Pairs):
+    """Descriptions and Bash commands of the tldr pages."""
+
+    name: ClassVar[str] = "tldr"
+    language: ClassVar[str] = "bash"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PythonDocs(Pairs):
+    """Sentences and Python from the documentation, Django and MBPP."""
+
+    name: ClassVar[str] = "python_docs"
+    language: ClassVar[str] = "python"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CfCorpus(Beside):
+    """Conditional-formatting rules without requests, a line each."""
 
     name: ClassVar[str] = "cf_corpus"
     language: ClassVar[str] = "cf"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BashCorpus(Corpus):
-    """Bash snippets, a line each."""
+class BashCorpus(Beside):
+    """Bash snippets without requests, a line each."""
 
     name: ClassVar[str] = "bash_corpus"
     language: ClassVar[str] = "bash"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PythonCorpus(Corpus):
-    """Python snippets and lines from four sources, among them `conala`."""
+class PythonCorpus(Beside):
+    """Python without requests from four sources, among them `conala`."""
 
     name: ClassVar[str] = "python_corpus"
     language: ClassVar[str] = "python"
 
-    def _in_split(self, loaded, split):
-        if split != "train":
-            return []
+    def _kept(self, loaded):
         prefix = "conala-"
         rows_of_conala = [o for o in loaded if o.id.startswith(prefix)]
         others = [o for o in loaded if not o.id.startswith(prefix)]
@@ -204,114 +268,12 @@ class PythonCorpus(Corpus):
         if self.scheme == "released":
             kept = [i for i in ids if i.startswith("train-")]
         else:
-            chosen = _random_split(Conala.name, tuple(ids), self.split_seed)["train"]
-            kept = [i for i in ids if i in chosen]
+            chosen = splits.random_split(Conala.name, tuple(ids), self.split_seed)
+            kept = [i for i in ids if i in chosen["train"]]
         return others + [ids[i] for i in kept]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Generated:
-    """Requests, tables and rules from our own grammar: no file and no network.
-
-    Attributes:
-      source_length: tokens of a request, its end included.
-      target_length: tokens of a program, its end included.
-      size: examples in the train split.
-      held_out_size: examples in each of the validation and test splits.
-      seed: names the data set; every seed draws other examples.
-      column_argument: whether rules name their column, `GreaterThan(c[1], 25)`.
-    """
-
-    source_length: int = 64
-    target_length: int = 64
-    size: int = 50_000
-    held_out_size: int = 1_000
-    seed: int = 0
-    column_argument: bool = False
-
-    name: ClassVar[str] = "generated"
-    language: ClassVar[str] = "cf"
-    scheme: ClassVar[str] = "generated"
-
-    def __post_init__(self):
-        for key in ("size", "held_out_size"):
-            if getattr(self, key) < 1:
-                value = getattr(self, key)
-                raise ValueError(f"data.{key} is {value}; expected 1 or more.")
-
-    def examples(self, split):
-        """Returns the examples of a split; each is made when it is asked for.
-
-        Args:
-          split: "train", "validation" or "test".
-
-        Returns:
-          A sequence of `Example`s with random access.
-        """
-        _one_of("split", split, SPLITS, section="evaluation")
-        size = self.size if split == "train" else self.held_out_size
-        return GeneratedExamples(self.seed, split, size, self.column_argument)
-
-    def outcomes(self, split):
-        """Returns an `Outcome` for every example; none is ever refused."""
-        return [rows.Outcome(e.id, split, e) for e in self.examples(split)]
-
-    def quarantined(self, split):
-        """Returns no error: the grammar makes no bad row."""
-        _one_of("split", split, SPLITS, section="evaluation")
-        return []
-
-    @property
-    def content_hash(self):
-        """SHA-256 of the grammar's source and of the fields that choose from it."""
-        digest = hashlib.sha256(prepare.source_code("generated"))
-        for key in ("seed", "size", "held_out_size", "column_argument"):
-            digest.update(f"{key}={getattr(self, key)}\n".encode())
-        return digest.hexdigest()
-
-    def file_counts(self):
-        """Returns an empty dict: there is no file."""
-        return {}
-
-    def sources(self):
-        """Returns no file."""
-        return ()
-
-
-@dataclasses.dataclass(frozen=True)
-class GeneratedExamples(Sequence):
-    """A split of `Generated`: example i is a function of the seed, the split and i.
-
-    Attributes:
-      seed: of the data set.
-      split: "train", "validation" or "test".
-      size: number of examples.
-      column_argument: whether rules name their column.
-    """
-
-    seed: int
-    split: str
-    size: int
-    column_argument: bool = False
-
-    def __len__(self):
-        return self.size
-
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self.size))]
-        if not -self.size <= index < self.size:
-            raise IndexError(f"index {index} of {self.size} examples")
-        generate = prepare.module("generated").generate
-        return generate(
-            self.seed,
-            index % self.size,
-            self.split,
-            column_argument=self.column_argument,
-        )
-
-
-DATASETS = {d.name: d for d in (CfRules, Nl2Bash, Conala, Generated)}
+DATASETS = {d.name: d for d in (CfRules, Nl2Bash, Conala, Tldr, PythonDocs, Generated)}
 CORPORA = {d.name: d for d in (CfCorpus, BashCorpus, PythonCorpus)}
 
 
@@ -319,7 +281,8 @@ def beside(dataset, name):
     """Returns another data set or corpus with what it shares with `dataset`.
 
     Lengths, folder, scheme and split seed carry over, so a row held out of one is held
-    out of the other. A data set beside itself is itself, with its own arguments.
+    out of the other, and `Pairs` leave out the requests that `dataset` holds out. A
+    data set beside itself is itself, with its own arguments.
 
     Args:
       dataset: an entry of `DATASETS`, built.
@@ -334,30 +297,10 @@ def beside(dataset, name):
     shared |= {"on_error", "data_dir"}
     own = {field.name for field in dataclasses.fields(table[name])}
     given = {field.name for field in dataclasses.fields(dataset)}
-    return table[name](**{key: getattr(dataset, key) for key in shared & own & given})
-
-
-def _one_of(key, value, choices, *, section="data"):
-    if value not in choices:
-        raise ValueError(f"{section}.{key} is {value!r}; expected one of {choices}.")
-
-
-@functools.lru_cache(maxsize=16)
-def _random_split(name, ids, seed):
-    """Returns split -> set of row ids: 80/10/10 of the rows in an order drawn by hash.
-
-    Refused rows take part, so that mending a row moves no other. The order is that of
-    a hash, not of a generator, so it is the same under every Python and numpy.
-    """
-    ordered = sorted(
-        ids, key=lambda i: hashlib.sha256(f"{name}/{seed}/{i}".encode()).digest()
-    )
-    test = len(ids) // 10
-    return {
-        "test": frozenset(ordered[:test]),
-        "validation": frozenset(ordered[test : 2 * test]),
-        "train": frozenset(ordered[2 * test :]),
-    }
+    arguments = {key: getattr(dataset, key) for key in shared & own & given}
+    if issubclass(table[name], Pairs):
+        arguments["benchmark"] = dataset.name
+    return table[name](**arguments)
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,6 +1,7 @@
 """What a data set holds: counts, faults, hashes, lengths, overlap with training."""
 
 import collections
+import functools
 
 from codefusion.data.datasets import SPLITS
 
@@ -8,14 +9,15 @@ _PERCENTILES = (50, 95, 99, 100)
 _MAX_ERRORS = 20
 
 
-def describe(dataset, *, tokenizer=None, corpora=()):
+def describe(dataset, *, tokenizer=None, others=()):
     """Returns what a data set holds as a dict that JSON can write.
 
     Args:
       dataset: an entry of `DATASETS` or `CORPORA`, built.
       tokenizer: has `encode(text) -> ids`; with one, lengths in tokens are given too,
         and how many rows exceed the data set's source and target lengths.
-      corpora: built entries of `CORPORA`; test programs that they hold are counted.
+      others: what is trained on beside it, built; test programs that each holds are
+        counted.
 
     Returns:
       dict of counts by split, file hashes, content hash, lengths and overlaps.
@@ -40,12 +42,26 @@ def describe(dataset, *, tokenizer=None, corpora=()):
             split: seen_in_training(examples["train"], examples[split])
             for split in ("validation", "test")
         },
-        "test_code_in_corpora": {
-            corpus.name: sum(seen(corpus.examples("train"), examples["test"], "code"))
-            for corpus in corpora
+        "test_code_in_others": {
+            other.name: sum(seen(other.examples("train"), examples["test"], "code"))
+            for other in others
         },
+        "held_out_rows": dataset.held_out_rows(),
         "errors": errors[:_MAX_ERRORS],
     }
+
+
+@functools.lru_cache(maxsize=8)
+def programs(dataset):
+    """Returns the programs of a data set's train split, less white space at their ends.
+
+    Args:
+      dataset: a data set or corpus, built and hashable.
+
+    Returns:
+      A frozenset of str.
+    """
+    return frozenset(example.code.strip() for example in dataset.examples("train"))
 
 
 def seen(train, test, *fields):
@@ -103,8 +119,10 @@ def render(description):
                 f"  {split} seen in train: by code {seen['code']:,}, by utterance "
                 f"{seen['utterance']:,}, by both {seen['both']:,} of {seen['rows']:,}"
             )
-    for corpus, count in d["test_code_in_corpora"].items():
-        lines.append(f"  test programs in {corpus}: {count:,}")
+    for other, count in d["test_code_in_others"].items():
+        lines.append(f"  test programs in {other}: {count:,}")
+    if d["held_out_rows"]:
+        lines.append(f"  left out, held out by a benchmark: {d['held_out_rows']:,}")
     lines += [f"  set aside: {error}" for error in d["errors"]]
     return "\n".join([*lines, f"  content hash {d['content_hash']}"]) + "\n"
 

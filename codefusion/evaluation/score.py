@@ -1,8 +1,9 @@
 """Scores a predictions file against its data set.
 
 Top-k is the best of the first k candidates, so it can only rise with k. Every mean
-has an interval over rows (`intervals.py`). A row whose reference also occurs in the
-training split is "seen in training", and seen and unseen rows are scored apart as well.
+has an interval over rows (`intervals.py`). A row whose reference also occurs in
+anything that the run was trained on, pairs or code, is "seen in training", and seen and
+unseen rows are scored apart as well.
 """
 
 import dataclasses
@@ -14,20 +15,29 @@ from codefusion.evaluation import metrics as metrics_package
 from codefusion.evaluation.intervals import Bootstrap
 from codefusion.evaluation.predict import choose_rows, read_predictions
 
-FORMAT = 1
+# In format 1 a reference was seen in training where the train split alone held it.
+FORMAT = 2
 TOP = (1, 3, 5)
 
 
 def score(
-    predictions_path, dataset, metrics=(), *, embed=None, seed=0, num_resamples=1000
+    predictions_path,
+    dataset,
+    metrics=(),
+    *,
+    others=(),
+    embed=None,
+    seed=0,
+    num_resamples=1000,
 ):
     """Returns the scores of a predictions file, as scores.json holds them.
 
     Args:
       predictions_path: of the file that `write_predictions` wrote.
       dataset: the data set it names: `name`, `language`, `scheme`, `content_hash` and
-        `examples(split)`.
+        `examples(split)`; hashable.
       metrics: names in METRICS, all that apply if empty; or metric objects.
+      others: what the run was trained on beside the data set's train split, built.
       embed: token embeddings for metrics chosen by name that compare them,
         str -> float[T, D]; None where there is no such model.
       seed: of the bootstrap, int.
@@ -35,13 +45,14 @@ def score(
 
     Returns:
       Header, settings, `metrics` by name (top1, top3, top5), `diversity`,
-      `seen_in_training`, and `unavailable` metrics with the reason, dict.
+      `seen_in_training` (by the train split or by others), `seen_in_train_split` (by
+      that alone), and `unavailable` metrics with the reason, dict.
     """
     header, rows = read_predictions(predictions_path)
     _check_same_data(header, dataset, predictions_path)
     pairs = _join(rows, dataset, header, predictions_path)
     references = [example for _, example in pairs]
-    seen = report.seen(dataset.examples("train"), references, "code")
+    seen = _seen(references, (dataset, *others))
     bootstrap = Bootstrap(seed=seed, num_resamples=num_resamples)
     chosen = _choose(metrics, dataset.language, embed)
     ready = [metric for metric in chosen if not getattr(metric, "unavailable", "")]
@@ -53,7 +64,8 @@ def score(
         "candidates": min(len(row["candidates"]) for row, _ in pairs),
         "bootstrap": dataclasses.asdict(bootstrap),
         "quarantined": len(dataset.quarantined(header["split"])),
-        "seen_in_training": bootstrap.summary([float(flag) for flag in seen]),
+        "seen_in_training": bootstrap.summary(seen),
+        "seen_in_train_split": bootstrap.summary(_seen(references, (dataset,))),
         "metrics": {m.name: _top(m, pairs, seen, bootstrap) for m in ready},
         "diversity": _diversity(pairs, bootstrap),
         "unavailable": {m.name: m.unavailable for m in chosen if m not in ready},
@@ -79,8 +91,18 @@ def read_scores(path):
         except ValueError as error:
             raise ValueError(f"{path}: not JSON: {error}.") from None
     if not isinstance(scores, dict) or scores.get("format") != FORMAT:
-        raise ValueError(f"{path}: expected a scores file of format {FORMAT}.")
+        raise ValueError(
+            f"{path}: expected a scores file of format {FORMAT}; score its predictions "
+            "again: codefusion evaluate --predictions=FILE."
+        )
     return scores
+
+
+def _seen(references, trained_on):
+    """Returns whether any of the data sets trains on each reference, list[bool]."""
+    known = [report.programs(dataset) for dataset in trained_on]
+    codes = [example.code.strip() for example in references]
+    return [any(code in programs for programs in known) for code in codes]
 
 
 def _choose(metrics, language, embed):

@@ -9,6 +9,8 @@ import pytest
 
 from codefusion import assemble, config, evaluation, inference, main
 from codefusion.commands import evaluate
+from codefusion.data import datasets
+from codefusion.data.datasets import DATASETS
 from codefusion.data.rows import Example
 from codefusion.evaluation.predict import write_predictions
 
@@ -29,6 +31,12 @@ HEADER = {
     "truncated_utterances": 1,
 }
 DATA = dict(name="generated", source_length=40, target_length=20, held_out_size=9)
+
+
+class Hashable(types.SimpleNamespace):
+    """Attributes of a data set, and hashable as data sets are."""
+
+    __hash__ = object.__hash__
 
 
 @pytest.fixture
@@ -134,6 +142,34 @@ def test_a_file_is_scored_whatever_else_its_config_lacks(stored, capsys):
     assert found["metrics"]["exact_match"]["top1"]["mean"] == 1.0
 
 
+def test_what_the_run_was_trained_on_is_read_from_the_file():
+    main_set = DATASETS["nl2bash"](source_length=9)
+    stages = {
+        "training": {"mixture": [["tldr", 0.3]], "num_steps": 5},
+        "pretraining": {"num_steps": 0, "corpora": ["bash_corpus"], "gone": 1},
+    }
+    found = evaluate.trained_beside({"config": stages}, main_set)
+    assert found == [datasets.beside(main_set, "tldr")]
+    stages["pretraining"] |= {"num_steps": 2, "mixture": [["tldr", 1], ["nl2bash", 1]]}
+    found = evaluate.trained_beside({"config": stages}, main_set)
+    assert [each.name for each in found] == ["tldr", "bash_corpus"]
+    assert evaluate.trained_beside({"config": {}}, main_set) == []
+
+
+def test_programs_that_a_mixture_holds_are_seen(stored, checked, monkeypatch):
+    lines = stored.read_text().splitlines()
+    head = json.loads(lines[0])
+    head["config"]["training"] = {"mixture": [["tldr", 0.5]]}
+    stored.write_text("\n".join([json.dumps(head), *lines[1:]]) + "\n")
+    copied = assemble.dataset(checked).examples("test")[:1]
+    other = Hashable(examples=lambda split: copied)
+    monkeypatch.setattr(datasets, "beside", lambda main_set, name: other)
+    assert main.main(["codefusion", "evaluate", f"--predictions={stored}"]) == 0
+    found = json.loads(stored.with_suffix(".json").read_text())
+    assert found["seen_in_training"]["mean"] == 0.5
+    assert found["seen_in_train_split"]["mean"] == 0.0
+
+
 @pytest.mark.parametrize("flag", ["steps=3", "seed=1", "split=test", "checkpoint=9"])
 def test_a_file_that_is_only_scored_takes_no_flag_of_predicting(stored, flag, capsys):
     words = ["codefusion", "evaluate", f"--predictions={stored}", f"--{flag}"]
@@ -157,7 +193,7 @@ def test_the_checkpoint_is_that_of_the_flag(monkeypatch, tmp_path):
 
 def test_codebert_gives_its_embeddings_to_the_metric(tmp_path, monkeypatch, capsys):
     rows = [Example(id="a", utterance="do", code="x"), Example("b", "do", "yy")]
-    python = types.SimpleNamespace(
+    python = Hashable(
         name="conala",
         language="python",
         scheme="random",

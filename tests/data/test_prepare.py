@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 
 from codefusion.data import datasets, rows
-from codefusion.data.builders import bash_corpus, nl2bash, prepare, sources
+from codefusion.data.builders import base, bash_corpus, nl2bash, prepare, sources, tldr
 
 BENCHMARK = {
     "train": [
@@ -69,6 +69,19 @@ def test_a_corpus_is_read_back_in_order(folder):
     found = prepare.load("bash_corpus", folder)
     assert found == direct(bash_corpus, folder)
     assert len(found) == 2500
+
+
+def test_pairs_to_train_on_beside_a_benchmark_are_prepared_too(folder, monkeypatch):
+    rows_of_tldr = [
+        dict(platform="linux", nl="[l]ist", cmd="ls {{é}}"),
+        dict(platform="linux", nl="x", cmd="("),
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows_of_tldr).encode()
+    put(monkeypatch, folder, tldr, lines)
+    found = prepare.load("tldr", folder)
+    assert found == direct(tldr, folder)
+    assert found[0].example.code == "ls é" and found[1].error.line == 2
+    assert issubclass(prepare.builder_class("python_docs"), base.PairsBuilder)
 
 
 def test_the_second_time_nothing_is_prepared(folder, monkeypatch):

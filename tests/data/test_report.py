@@ -44,6 +44,9 @@ class Small:
     def file_counts(self):
         return {"train": 2, "test": 4}
 
+    def held_out_rows(self):
+        return 1234
+
     def sources(self):
         return ()
 
@@ -81,9 +84,14 @@ def test_token_lengths_count_the_end_and_the_rows_that_do_not_fit():
     assert found["test"]["source_tokens"]["p50"] == len("list") + 1
 
 
-def test_test_programs_in_a_corpus_are_counted():
-    found = report.describe(Small(), corpora=(Small(),))
-    assert found["test_code_in_corpora"] == {"small": 2}
+def test_test_programs_in_what_is_trained_on_beside_are_counted():
+    found = report.describe(Small(), others=(Small(),))
+    assert found["test_code_in_others"] == {"small": 2}
+    assert found["held_out_rows"] == 1234
+
+
+def test_the_programs_of_a_data_set_are_those_of_its_train_split():
+    assert report.programs(Small()) == {"ls", "date +%s"}
 
 
 def test_a_percentile_is_the_shortest_length_that_this_share_fits_in():
@@ -94,11 +102,13 @@ def test_a_percentile_is_the_shortest_length_that_this_share_fits_in():
 
 
 def test_the_text_names_every_count_and_the_dict_is_json():
-    found = report.describe(Small(), tokenizer=Letters(), corpora=(Small(),))
+    found = report.describe(Small(), tokenizer=Letters(), others=(Small(),))
     text = report.render(json.loads(json.dumps(found)))
     for part in ("small (bash)", "train 2, test 4", "by both 1 of 3", "c0ffee"):
         assert part in text
     for part in ("quarantined 1: Code: bad", "repaired 1: mended", "set aside: f:4"):
+        assert part in text
+    for part in ("test programs in small: 2", "held out by a benchmark: 1,234"):
         assert part in text
 
 

@@ -107,6 +107,15 @@ def test_line_ends_are_turned_where_the_pinned_file_has_unix_ones(server, upstre
     assert sources.read(source) == plain
 
 
+def test_a_file_that_is_made_of_a_download_is_checked_as_made_and_kept_so(server):
+    folder, address = server
+    (folder / "rows.json").write_bytes(CONTENT[::-1])
+    made = dict(url=f"{address}/rows.json", convert=lambda data: data[::-1])
+    assert sources.read(source_of(**made)) == CONTENT
+    (folder / "rows.json").unlink()
+    assert sources.read(source_of(**made)) == CONTENT
+
+
 @pytest.mark.parametrize("served", [True, False])
 def test_no_folder_and_no_network_names_both_remedies(server, served):
     url = f"{server[1]}/absent" if served else "http://127.0.0.1:9/rows.json"

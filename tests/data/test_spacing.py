@@ -5,7 +5,7 @@ import gzip
 
 import pytest
 
-from codefusion.data.builders.python_corpus.spacing import join
+from codefusion.data.builders.spacing import join
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,12 @@ def example():
     return lambda code, key="1": Example(id=key, utterance="do it", code=code)
 
 
+class Toy(types.SimpleNamespace):
+    """Attributes of a data set, and hashable as data sets are."""
+
+    __hash__ = object.__hash__
+
+
 @pytest.fixture
 def toy(example):
     """Returns a data set of three Bash rows, one of them seen in training."""
@@ -47,7 +53,7 @@ def toy(example):
             example("find . -name x", "c"),
         ],
     }
-    return types.SimpleNamespace(
+    return Toy(
         name="toy",
         language="bash",
         scheme="random",

@@ -51,6 +51,16 @@ def test_rows_seen_in_training_are_scored_apart(path, toy):
     assert (top["unseen"]["mean"], top["unseen"]["rows"]) == (0.0, 2)
 
 
+def test_a_reference_in_other_data_of_the_run_is_seen_too(path, toy, example):
+    other = type(toy)(examples={"train": [example(" find . -name x\n")]}.__getitem__)
+    scores = score(path, toy, ["exact_match"], others=(other,))
+    assert scores["seen_in_training"]["mean"] == pytest.approx(2 / 3, abs=1e-6)
+    assert scores["seen_in_train_split"]["mean"] == pytest.approx(1 / 3, abs=1e-6)
+    top = scores["metrics"]["exact_match"]["top5"]
+    assert (top["seen"]["rows"], top["unseen"]["rows"]) == (2, 1)
+    assert top["seen"]["mean"] == 1.0
+
+
 def test_scores_do_not_depend_on_the_order_of_rows(
     tmp_path, header, toy, toy_rows, path
 ):
@@ -122,7 +132,7 @@ def test_a_metric_that_lacks_something_says_what(path, toy):
     assert scores["metrics"] == {}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"format": 7}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": 7}', '{"format": 1}'])
 def test_what_is_no_scores_file_is_refused(tmp_path, text):
     (tmp_path / "s.json").write_text(text)
     with pytest.raises(ValueError, match="s.json"):

@@ -20,7 +20,7 @@ import pathlib
 import shutil
 import tempfile
 
-from codefusion.data import readers, rows
+from codefusion.data import readers, rows, syntax
 from codefusion.data.builders import sources
 
 _PACKAGE = "codefusion.data.builders"
@@ -59,7 +59,7 @@ def key(name):
     digest.update(source_code(name))
     for path in sorted(pathlib.Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
-    for reader in (rows, readers):
+    for reader in (rows, readers, syntax):
         digest.update(pathlib.Path(reader.__file__).read_bytes())
     return f"{name}-{digest.hexdigest()[:16]}"
 

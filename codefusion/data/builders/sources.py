@@ -11,6 +11,7 @@ import os
 import pathlib
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 
 from codefusion import files
 from codefusion.data import readers
@@ -27,12 +28,15 @@ class Source:
       url: where to download it.
       sha256: of the uncompressed content, hex.
       unix_newlines: the pinned content is upstream's with LF for CRLF and at the end.
+      convert: makes the pinned content from what is downloaded, bytes -> bytes; None
+        where that is the content.
     """
 
     path: str
     url: str
     sha256: str
     unix_newlines: bool = False
+    convert: Callable[[bytes], bytes] | None = None
 
 
 def github(repository, commit, upstream_path, *, path, sha256, unix_newlines=False):
@@ -49,6 +53,20 @@ def github(repository, commit, upstream_path, *, path, sha256, unix_newlines=Fal
     place = urllib.parse.quote(upstream_path)
     url = f"https://raw.githubusercontent.com/{repository}/{commit}/{place}"
     return Source(path, url, sha256, unix_newlines)
+
+
+def github_archive(repository, commit, *, path, sha256, convert):
+    """Returns the `Source` of a file that is made from a whole repository at a commit.
+
+    Args:
+      repository: "owner/name".
+      commit: 40 hex digits.
+      path: the file in a data folder.
+      sha256: of the uncompressed content, hex.
+      convert: makes the content from the repository's gzipped tar, bytes -> bytes.
+    """
+    url = f"https://github.com/{repository}/archive/{commit}.tar.gz"
+    return Source(path, url, sha256, convert=convert)
 
 
 def cache_dir():
@@ -132,6 +150,8 @@ def _download(source):
             "CODEFUSION_DATA (or data.data_dir) to a folder that holds "
             f"{source.path}(.gz), or connect to a network that reaches {source.url}"
         ) from None
+    if source.convert is not None:
+        data = source.convert(data)
     if source.unix_newlines:
         data = data.replace(b"\r\n", b"\n").rstrip(b"\n") + b"\n"
     return _check(source, data, where=source.url)
