@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 
 from codefusion import config as configs
 from codefusion import files
@@ -55,6 +56,7 @@ def compile_apart(setting, program, rows, *, minutes=_MINUTES):
 
 def main():
     """Answers the request in the file of the first argument in that of the second."""
+    end_with_parent(sys.stdin.fileno())
     request, answer = map(pathlib.Path, sys.argv[1:])
     config, stage, topology, program, rows = pickle.loads(request.read_bytes())
     setting = programs.Setting(configs.from_json(config), stage, topology)
@@ -67,6 +69,21 @@ def main():
     os._exit(0)
 
 
+def end_with_parent(pipe, end=os._exit):
+    """Calls `end(1)` when nobody holds the other end of a pipe any more.
+
+    Args:
+      pipe: file descriptor to which nothing is written.
+      end: called in a thread, as a compiler does not look up for an hour.
+    """
+
+    def wait():
+        os.read(pipe, 1)
+        end(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def _run(arguments, minutes):
     """Returns the finished process."""
     environment = os.environ | {
@@ -74,10 +91,13 @@ def _run(arguments, minutes):
         "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
     }
     command = [sys.executable, "-c", _CHILD, *arguments]
+    # Its other end closes with this process, however that ends.
+    pipe, held = os.pipe()
     try:
         return subprocess.run(
             command,
             env=environment,
+            stdin=pipe,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -89,6 +109,9 @@ def _run(arguments, minutes):
         raise programs.CompilationError(
             f"it took more than {minutes} minutes to compile"
         ) from None
+    finally:
+        os.close(pipe)
+        os.close(held)
 
 
 def _reason(run):

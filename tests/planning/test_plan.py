@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import pathlib
+import queue
 
 import jax
 import pytest
@@ -189,6 +191,17 @@ def test_an_exception_of_the_other_process_is_told_with_its_line(monkeypatch):
     setting = programs.Setting(small_config(), "training", cpu_topology())
     with pytest.raises(programs.CompilationError, match="ValueError: no such layout"):
         compiling.compile_apart(setting, "training_step", 8)
+
+
+def test_a_compilation_ends_with_the_process_that_asked_for_it():
+    pipe, held = os.pipe()
+    ended = queue.SimpleQueue()
+    compiling.end_with_parent(pipe, ended.put)
+    with pytest.raises(queue.Empty):
+        ended.get(timeout=0.05)
+    os.close(held)
+    assert ended.get(timeout=10) == 1
+    os.close(pipe)
 
 
 @pytest.mark.parametrize(
