@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from codefusion import config as configs
 from codefusion import consistency, diffusion, models, ranking, search, sharding
-from codefusion.data import datasets, pipeline, syntax
+from codefusion.data import datasets, neighbors, pipeline, syntax
 from codefusion.data import tokenizer as tokenizers
 from codefusion.training import loop, objectives, optimizers
 from pallas_kernels import attention
@@ -99,7 +99,7 @@ def parts(config, vocab_size):
         models.MODELS,
         section,
         vocab_size=vocab_size,
-        max_source_length=config.data.source_length,
+        max_source_length=consistency.source_length(config),
         max_target_length=config.data.target_length,
         head=models.HEADS[section.head.name],
         dtype=jnp.dtype(section.dtype),
@@ -130,7 +130,7 @@ def mesh(config, devices=None):
 
 def init_params(config, model):
     """Returns freshly drawn parameters, a tree of float32 arrays."""
-    source = jnp.zeros((1, config.data.source_length), jnp.int32)
+    source = jnp.zeros((1, consistency.source_length(config)), jnp.int32)
     target = jnp.zeros((1, config.data.target_length), jnp.int32)
     mask = jnp.ones(source.shape, bool)
     key = jax.random.fold_in(jax.random.key(config.seed), _NO_STEP)
@@ -157,19 +157,37 @@ def _training_texts(config):
         yield from dict.fromkeys(e.code for e in corpus.examples("train"))
 
 
-def stages(config, tokenizer, built, mesh=None):
+def retrieval(config, index=None):
+    """Returns the `neighbors.Retrieval` of a config, None where it has none.
+
+    Args:
+      config: a checked config.
+      index: the `neighbors.Neighbors`; None for the data set's train split.
+    """
+    section = config.retrieval
+    if not section.num_neighbors:
+        return None
+    if index is None:
+        index = neighbors.Neighbors.of(dataset(config).examples("train"))
+    return neighbors.Retrieval(index, **section)
+
+
+def stages(config, tokenizer, built, mesh=None, retrieved=None):
     """Returns the training stages in order: pre-training if asked for, fine-tuning.
 
     Args:
       config: a checked config.
       tokenizer: the tokenizer of the run.
       built: its `Parts`.
+      retrieved: its `neighbors.Retrieval`; None where it has none.
       mesh: the `Mesh` whose devices share the batches; None where there is one.
     """
+    encode = _Encoding(config, tokenizer, retrieved)
     found = []
     if config.pretraining.num_steps:
-        found.append(_stage(config, "pretraining", _pretraining_rows, tokenizer, built))
-    found.append(_stage(config, "training", _training_rows, tokenizer, built))
+        rows = _pretraining_rows(config, encode)
+        found.append(_stage(config, "pretraining", rows, built))
+    found.append(_stage(config, "training", _training_rows(config, encode), built))
     if mesh is None:
         return found
     return [_shared(stage, mesh) for stage in found]
@@ -210,9 +228,9 @@ def optimizer(config, name):
     return chosen.build(section.num_steps)
 
 
-def _stage(config, name, rows, tokenizer, built):
+def _stage(config, name, rows, built):
     section = config[name]
-    names, sources, weights = zip(*rows(config, tokenizer), strict=True)
+    names, sources, weights = zip(*rows, strict=True)
     return loop.Stage(
         name=name,
         loss_fn=objective(config, name, built),
@@ -231,55 +249,71 @@ def _stage(config, name, rows, tokenizer, built):
     )
 
 
-def _training_rows(config, tokenizer):
+def _training_rows(config, encode):
     """Yields (name, rows, weight): the data set, and what the mixture adds to it."""
     main = dataset(config)
     share = 1 - consistency.sum_of_shares(config.training)
-    yield main.name, _pair_rows(config, main, tokenizer), share
+    yield main.name, encode.pairs(main), share
     for name, share in config.training.mixture:
-        yield name, _pair_rows(config, datasets.beside(main, name), tokenizer), share
+        yield name, encode.pairs(datasets.beside(main, name)), share
 
 
-def _pretraining_rows(config, tokenizer):
+def _pretraining_rows(config, encode):
     """Yields (name, rows, weight): corpora by size, then pairs by their share."""
     section = config.pretraining
-    snippets = {c.name: _code_rows(config, c, tokenizer) for c in corpora(config)}
+    snippets = {corpus.name: encode.code(corpus) for corpus in corpora(config)}
     size = sum(len(rows) for rows in snippets.values())
     for name, rows in snippets.items():
         yield name, rows, (1 - consistency.sum_of_shares(section)) * len(rows) / size
     for name, share in section.mixture:
-        extra = datasets.beside(dataset(config), name)
-        yield name, _pair_rows(config, extra, tokenizer), share
+        yield name, encode.pairs(datasets.beside(dataset(config), name)), share
 
 
-def _pair_rows(config, source, tokenizer):
-    lengths = _lengths(config)
-    pairs = pipeline.encode_pairs(source.examples("train"), tokenizer, **lengths)
-    return pipeline.PairRows(pairs, **lengths)
+@dataclasses.dataclass(frozen=True)
+class _Encoding:
+    """How the data of a config become rows.
 
+    Attributes:
+      config: a checked config.
+      tokenizer: the tokenizer of the run.
+      retrieved: its `neighbors.Retrieval`, or None.
+    """
 
-def _code_rows(config, corpus, tokenizer):
-    lengths, section = _lengths(config), config.pretraining
-    code = pipeline.encode_code(
-        corpus.examples("train"),
-        tokenizer,
-        language=corpus.language,
-        **lengths,
-    )
-    return pipeline.CodeRows(
-        code,
-        **lengths,
-        cpd_weight=section.cpd_weight,
-        mask_rate=section.mask_rate,
-        masked=section.masked,
-    )
+    config: object
+    tokenizer: object
+    retrieved: object
 
+    @property
+    def request_lengths(self):
+        data = self.config.data
+        return dict(source_length=data.source_length, target_length=data.target_length)
 
-def _lengths(config):
-    return dict(
-        source_length=config.data.source_length,
-        target_length=config.data.target_length,
-    )
+    @property
+    def lengths(self):
+        whole = consistency.source_length(self.config)
+        return self.request_lengths | dict(source_length=whole)
+
+    def pairs(self, source):
+        """Returns the `PairRows` of a data set's train split."""
+        found = pipeline.encode_pairs(
+            source.examples("train"),
+            self.tokenizer,
+            **self.request_lengths,
+            retrieval=self.retrieved,
+        )
+        return pipeline.PairRows(found, **self.lengths)
+
+    def code(self, corpus):
+        """Returns the `CodeRows` of a corpus."""
+        code = pipeline.encode_code(
+            corpus.examples("train"),
+            self.tokenizer,
+            language=corpus.language,
+            **self.request_lengths,
+        )
+        section = self.config.pretraining
+        rates = {key: section[key] for key in ("cpd_weight", "mask_rate", "masked")}
+        return pipeline.CodeRows(code, **self.lengths, **rates)
 
 
 def beside(config, main):

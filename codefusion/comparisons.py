@@ -12,7 +12,7 @@ def autoregressive(config):
       config: a ConfigDict of a diffusion model; it is changed.
     """
     model = config.model.to_dict()
-    for key in ("self_conditioning", "alignment_rounds"):
+    for key in ("self_conditioning", "alignment_rounds", "causal_decoder"):
         del model[key]
     model["decoder_layers"] += model.pop("denoiser_layers")
     # Nothing is diffused, so nothing is gained by a narrow embedding.
@@ -56,6 +56,7 @@ def _without_decoder(config):
     model = config.model
     model.denoiser_layers += model.decoder_layers
     model.update(decoder_layers=0, alignment_rounds=0, self_conditioning=False)
+    model.causal_decoder = False
     config.training.update(self_conditioning=0.0, context_dropout=0.0)
     config.diffusion.loss = dict(name="rounding")
     config.diffusion.times = dict(name="uniform")

@@ -29,6 +29,8 @@ _OPTIMIZER = dict(
 _DEFAULTS = dict(
     seed=0,
     data=dict(name="generated", source_length=36, target_length=22, size=100_000),
+    # Programs of the nearest training requests, read beside a request; 0 for none.
+    retrieval=dict(num_neighbors=0, pool=4),  # num_neighbors of the pool nearest
     tokenizer=dict(
         name="sentencepiece",
         vocab_size=1024,
@@ -47,6 +49,7 @@ _DEFAULTS = dict(
         encoder_layers=2,
         denoiser_layers=3,
         decoder_layers=2,
+        causal_decoder=False,  # writes from left to right by the denoiser's plan
         dropout=0.1,
         head=dict(name="copy"),
         self_conditioning=True,
@@ -101,12 +104,14 @@ _DEFAULTS = dict(
     inference=dict(
         num_candidates=5,
         num_draws=20,
+        num_contexts=1,  # of retrieval.pool, over which the draws are spread
         ranking=dict(name="covering"),
         prefer_valid=True,
         rounding=dict(name="decoder"),
         guidance=1.0,
         temperature=1.0,
         token_temperature=1.0,
+        top_p=1.0,  # of the tokens that a causal decoder draws from
         denoiser="scanned",  # or "resident": all steps in one TPU program
         num_repairs=100,  # other tokens tried where a draw does not parse
         batch_size=1,

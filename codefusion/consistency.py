@@ -1,5 +1,7 @@
 """What holds between the sections of a config, beyond what each holds by itself."""
 
+import math
+
 from codefusion import config as configs
 from codefusion import diffusion, search, sharding
 from codefusion.data import datasets
@@ -21,6 +23,8 @@ def check(config):
     _check_sampler(config)
     _check_conditioning(config)
     _check_resident(config)
+    _check_causal(config)
+    _check_retrieval(config)
     draws, kept = config.inference.num_draws, config.inference.num_candidates
     if draws < kept:
         raise ValueError(
@@ -56,6 +60,34 @@ def _check_microbatches(config):
                 f"{stage}.microbatches is {parts}; expected a divisor of "
                 f"{stage}.batch_size, {rows}."
             )
+
+
+def source_length(config):
+    """Returns S of a config: a request, and behind it the programs of neighbours."""
+    data = config.data
+    return data.source_length + config.retrieval.num_neighbors * data.target_length
+
+
+def _check_retrieval(config):
+    """Raises ValueError where contexts are asked for that there are not."""
+    retrieval, asked = config.retrieval, config.inference.num_contexts
+    if retrieval.pool < retrieval.num_neighbors:
+        raise ValueError(
+            f"retrieval.pool is {retrieval.pool}; expected at least "
+            f"retrieval.num_neighbors, {retrieval.num_neighbors}."
+        )
+    known = math.comb(retrieval.pool, retrieval.num_neighbors)
+    if not retrieval.num_neighbors and asked > 1:
+        raise ValueError(
+            f"inference.num_contexts is {asked}, but retrieval.num_neighbors is 0, so "
+            "that a request has one context; expected 1."
+        )
+    if asked > known:
+        raise ValueError(
+            f"inference.num_contexts is {asked}; expected at most {known}, the ways to "
+            f"take {retrieval.num_neighbors} (retrieval.num_neighbors) of "
+            f"{retrieval.pool} (retrieval.pool)."
+        )
 
 
 def is_autoregressive(config):
@@ -114,6 +146,27 @@ def _check_resident(config):
                 f"inference.denoiser is 'resident', but {key} is {found!r}; expected "
                 f"{'a model trained with ' if key[0] == 'm' else ''}{expected!r}, or "
                 "inference.denoiser 'scanned'."
+            )
+
+
+def _check_causal(config):
+    """Raises ValueError where a causal decoder is asked for what it lacks."""
+    if not config.model.get("causal_decoder"):
+        return
+    if not config.model.decoder_layers:
+        raise ValueError(
+            "model.causal_decoder is True, but model.decoder_layers is 0; expected at "
+            "least 1."
+        )
+    needed = {
+        "inference.num_repairs": (config.inference.num_repairs, 0),
+        "inference.rounding.name": (config.inference.rounding.name, "decoder"),
+    }
+    for key, (found, expected) in needed.items():
+        if found != expected:
+            raise ValueError(
+                f"{key} is {found!r}, but model.causal_decoder is True, which has no "
+                f"such thing; expected {expected!r}."
             )
 
 

@@ -10,7 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from codefusion import decoding, diffusion, models, sharding
+from codefusion import decoding, diffusion, models, search, sharding
 from pallas_kernels import resident_denoiser
 
 # What is folded into the key of a draw, so that nothing is drawn from one key twice:
@@ -30,7 +30,7 @@ class Plan:
     Attributes:
       model, process, rounding, sampler: as in `assemble.Parts`.
       target_length: L; num_draws: of a request.
-      guidance, temperature, token_temperature: as in `inference.Settings`.
+      guidance, temperature, token_temperature, top_p: as in `inference.Settings`.
       is_resident: whether all steps are one program, `resident_denoiser`.
     """
 
@@ -44,6 +44,7 @@ class Plan:
     temperature: float
     token_temperature: float
     is_resident: bool
+    top_p: float = 1.0
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -61,9 +62,8 @@ def draw(plan, params, source, mask, key, numbers):
     num_draws = plan.num_draws
     keys = decoding.draw_keys(key, numbers, num_draws)
     x0_hat, _, context = _sample(plan, params, source, mask, keys)
-    log_probs = _log_probs(plan, params, x0_hat, context)
     token_keys = jax.vmap(lambda k: jax.random.fold_in(k, _TOKEN_STREAM))(keys)
-    draws = decoding.draw(log_probs, token_keys, plan.token_temperature)
+    draws = _read(plan, params, x0_hat, context, token_keys)
     shape = (len(source), num_draws)
 
     def whole(leaf):
@@ -87,8 +87,10 @@ def trajectory(plan, params, source, mask, key):
     keys = decoding.draw_keys(key, jnp.arange(1), 1)
     _, history, context = _sample(plan, params, source, mask, keys)
 
+    greedy = dataclasses.replace(plan, token_temperature=0.0)
+
     def likeliest(x0_hat):
-        return jnp.argmax(_log_probs(plan, params, x0_hat, context)[0], -1)
+        return _read(greedy, params, x0_hat, context, keys).tokens[0]
 
     return jax.lax.map(likeliest, history)
 
@@ -144,6 +146,26 @@ def _resident(plan, params, x1, times, context):
         num_heads=plan.model.num_heads,
     )
     return x0_hat.reshape(x1.shape)
+
+
+def _read(plan, params, x0_hat, context, keys):
+    """Returns the tokens of estimates, a `decoding.Draw` of [R, ...]."""
+    if plan.model.causal_decoder:
+        apply = functools.partial(plan.model.apply, {"params": params})
+        return search.write(
+            search.Plan(
+                model=plan.model,
+                search=search.Nucleus(plan.top_p),
+                target_length=plan.target_length,
+                num_draws=plan.num_draws,
+                token_temperature=plan.token_temperature,
+            ),
+            params,
+            apply(x0_hat, context, method="planned"),
+            keys,
+        )
+    log_probs = _log_probs(plan, params, x0_hat, context)
+    return decoding.draw(log_probs, keys, plan.token_temperature)
 
 
 def _log_probs(plan, params, x0_hat, context):

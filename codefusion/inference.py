@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from codefusion import assemble, consistency, decoding, drawing, search, workdirs
+from codefusion.data import encoded, neighbors
 from codefusion.data.tokenizer import EOS_ID, PAD_ID, Tokenizer
 
 
@@ -52,10 +53,13 @@ class Settings:
 
     Attributes:
       num_candidates: answers returned; num_draws: samples they are chosen from.
+      num_contexts: of neighbours' programs, over which the draws are spread.
       guidance: weight of classifier-free guidance (Ho and Salimans 2022, eq. 6 with
         guidance = 1 + w); 1 is none.
       temperature: standard deviation of the initial noise.
       token_temperature: of the draw from the head; 0 takes the likeliest token.
+      top_p: where a causal decoder draws, the share of the probability that it draws
+        from; see `search.Nucleus`.
       num_repairs: where a draw does not parse, how many sequences of tokens, the
         likeliest first, are tried in its place; 0 leaves it as drawn.
       prefer_valid: whether candidates that parse come before those that do not.
@@ -64,12 +68,19 @@ class Settings:
 
     num_candidates: int
     num_draws: int
+    num_contexts: int
     guidance: float
     temperature: float
     token_temperature: float
+    top_p: float
     num_repairs: int
     prefer_valid: bool
     batch_size: int
+
+    @property
+    def draws_per_context(self):
+        """Samples of each context, so that there are at least num_draws of all."""
+        return -(-self.num_draws // self.num_contexts)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,6 +93,8 @@ class Generator:
       parts: its model, process, sampler and ranking.
       params: parameters to evaluate, the moving average.
       step: the training step they are from.
+      retrieval: where programs are looked up that it reads beside a request; None where
+        it reads none.
     """
 
     config: object
@@ -89,6 +102,7 @@ class Generator:
     parts: assemble.Parts
     params: object
     step: int = 0
+    retrieval: neighbors.Retrieval | None = None
 
     def generate(
         self,
@@ -140,8 +154,8 @@ class Generator:
         if isinstance(utterances, str):
             raise ValueError("utterances is a str; expected a list of str.")
         settings = self._settings(**choices)
-        sources = [self.encode(u, truncate=truncate) for u in utterances]
-        for start in range(0, len(sources), settings.batch_size):
+        sources = self._sources(utterances, settings.num_contexts, truncate)
+        for start in range(0, len(utterances), settings.batch_size):
             chunk = sources[start : start + settings.batch_size]
             yield self._answer(chunk, start, seed, settings, steps)
 
@@ -161,8 +175,9 @@ class Generator:
                 "a diffusion model's work directory."
             )
         settings = self._settings(1, guidance)
-        settings = dataclasses.replace(settings, num_draws=1, batch_size=1)
-        source, mask = self._pad([self.encode(utterance, truncate=truncate)], 1)
+        settings = dataclasses.replace(settings, num_draws=1, num_contexts=1)
+        source = self._sources([utterance], 1, truncate)[0]
+        mask = source != PAD_ID
         # The estimates along the way are the loop's to tell.
         plan = dataclasses.replace(self._plan(settings, steps), is_resident=False)
         key = jax.random.key(seed)
@@ -226,7 +241,7 @@ class Generator:
                 model=parts.model,
                 search=sampler,
                 target_length=self.config.data.target_length,
-                num_draws=settings.num_draws,
+                num_draws=settings.draws_per_context,
                 token_temperature=settings.token_temperature,
             )
         if steps is not None:
@@ -237,35 +252,54 @@ class Generator:
             rounding=parts.rounding,
             sampler=sampler,
             target_length=self.config.data.target_length,
-            num_draws=settings.num_draws,
+            num_draws=settings.draws_per_context,
             guidance=settings.guidance,
             temperature=settings.temperature,
             token_temperature=settings.token_temperature,
+            top_p=settings.top_p,
             is_resident=self.config.inference.denoiser == "resident",
         )
 
     def _answer(self, sources, first, seed, settings, steps):
         """Returns the candidates of at most `batch_size` requests."""
-        source, mask = self._pad(sources, settings.batch_size)
-        numbers = first + jnp.arange(settings.batch_size)
+        contexts = settings.num_contexts
+        source = np.full((settings.batch_size, *sources.shape[1:]), PAD_ID, np.int32)
+        source[: len(sources)] = sources
+        source = source.reshape(-1, source.shape[-1])
+        mask = source != PAD_ID
+        mask[len(sources) * contexts :, 0] = True  # rows that only fill the batch
+        numbers = first * contexts + jnp.arange(len(source))
         plan = self._plan(settings, steps)
         draw = search.draw if self.is_autoregressive else drawing.draw
         draws = jax.device_get(
             draw(plan, self.params, source, mask, jax.random.key(seed), numbers)
+        )
+        # The contexts of a request lie one after the other: their draws are its draws.
+        draws = jax.tree.map(
+            lambda leaf: leaf.reshape(settings.batch_size, -1, *leaf.shape[2:]), draws
         )
         return [
             self._rank(decoding.Draw(*(leaf[row] for leaf in draws)), settings)
             for row in range(len(sources))
         ]
 
-    def _pad(self, sources, batch_size):
-        shape = (batch_size, self.config.data.source_length)
-        source = np.full(shape, PAD_ID, np.int32)
-        for row, ids in enumerate(sources):
-            source[row, : len(ids)] = ids
-        mask = source != PAD_ID
-        mask[len(sources) :, 0] = True  # rows that only fill the batch
-        return source, mask
+    def _sources(self, utterances, num_contexts, truncate):
+        """Returns the sources of utterances, int32[utterances, contexts, S].
+
+        A context has a part of its own: the programs of other neighbours.
+        """
+        ids = [self.encode(utterance, truncate=truncate) for utterance in utterances]
+        near = self.retrieval and encoded.encode_neighbors(
+            utterances, self.tokenizer, self.retrieval
+        )
+        lengths = (
+            consistency.source_length(self.config),
+            self.config.data.target_length,
+        )
+        requests = encoded.Requests(encoded.Ragged.from_rows(ids), near)
+        rows = np.arange(len(ids))
+        parts = [requests.padded(rows, c, *lengths)[0] for c in range(num_contexts)]
+        return np.stack(parts, axis=1)
 
     def _rank(self, draws, settings):
         """Returns the candidates of one request from all its draws."""
@@ -308,5 +342,10 @@ def load(workdir, step=None):
     """
     config, tokenizer, params, step = workdirs.read(workdir, step)
     return Generator(
-        config, tokenizer, assemble.parts(config, tokenizer.vocab_size), params, step
+        config,
+        tokenizer,
+        assemble.parts(config, tokenizer.vocab_size),
+        params,
+        step,
+        workdirs.read_retrieval(workdir, config),
     )

@@ -158,7 +158,7 @@ class Plan:
     """What a compiled search depends on; equal plans share one in a process.
 
     Attributes:
-      model: a `models.Autoregressive`.
+      model: a `models.writing.Writer`.
       search: one of `SEARCHES`.
       target_length: L; num_draws: of a request.
       token_temperature: as in `inference.Settings`.
@@ -188,6 +188,20 @@ def draw(plan, params, source, mask, key, numbers):
     context = plan.model.apply({"params": params}, source, mask, method="encode")
     context = context.repeat(plan.num_draws)
     keys = decoding.draw_keys(key, numbers, plan.num_draws)
+    found = write(plan, params, context, keys)
+    shape = (len(source), plan.num_draws)
+    return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), found)
+
+
+def write(plan, params, context, keys):
+    """Returns what is written by a causal decoder, a `decoding.Draw` of [R, ...].
+
+    Args:
+      plan: a `Plan`.
+      params: of its model, a `models.writing.Writer`.
+      context: of R rows.
+      keys: one of each row, key[R].
+    """
 
     def bound(cache, token, position, context):
         variables = {"params": params} | ({"cache": cache} if cache else {})
@@ -197,9 +211,7 @@ def draw(plan, params, source, mask, key, numbers):
         return log_probs, kept["cache"]
 
     tokens, log_probs = plan.search.draw(plan, bound, context, keys)
-    found = decoding.Draw(tokens, log_probs, tokens[..., None], log_probs[..., None])
-    shape = (len(source), plan.num_draws)
-    return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), found)
+    return decoding.Draw(tokens, log_probs, tokens[..., None], log_probs[..., None])
 
 
 def _start(plan, bound, context):

@@ -8,9 +8,11 @@ import jax
 
 from codefusion import assemble, checkpoints
 from codefusion import config as configs
+from codefusion.data import neighbors
 from codefusion.data.tokenizer import Tokenizer
 from codefusion.models import exported
 
+NEIGHBORS = "neighbors.json"
 _LATER_SETTINGS = (
     "microbatches",
     "on_non_finite",
@@ -47,6 +49,29 @@ def read(workdir, step=None):
     return config, tokenizer, params, step
 
 
+def read_retrieval(workdir, config):
+    """Returns the `neighbors.Retrieval` of a work directory or export, or None.
+
+    Args:
+      workdir: a folder that training or `codefusion export` wrote.
+      config: its checked config.
+
+    Raises:
+      ValueError: its neighbours are missing or damaged.
+    """
+    if not config.retrieval.num_neighbors:
+        return None
+    path = pathlib.Path(workdir, NEIGHBORS)
+    try:
+        index = neighbors.Neighbors.from_bytes(path.read_bytes())
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}); expected the requests and programs that "
+            "codefusion train writes where retrieval.num_neighbors is above 0."
+        ) from error
+    return assemble.retrieval(config, index)
+
+
 def read_config(path):
     """Returns the unchecked ConfigDict in the config.json of a work directory.
 
@@ -79,10 +104,13 @@ def _checked(path):
     for name in ("inference", "evaluation"):
         _complete(config, base, name, base[name])
     _complete(config, base, "model", ("attention", "remat_policy"))
+    if config.get("model", {}).get("name") == base.model.name:
+        _complete(config, base, "model", ("causal_decoder",))
     _complete(config, base, "pretraining", ("microbatches",))
     _complete(config, base, "training", _LATER_SETTINGS)
-    if "sharding" not in config:
-        config.sharding = base.sharding
+    for name in ("sharding", "retrieval"):
+        if name not in config:
+            config[name] = base[name]
     try:
         return assemble.check(config)
     except ValueError as error:

@@ -19,7 +19,7 @@ from codefusion import (
     drawing,
     inference,
 )
-from codefusion.data.tokenizer import EOS_ID, Tokenizer
+from codefusion.data.tokenizer import EOS_ID, PAD_ID, Tokenizer
 from pallas_kernels import interpreter
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -283,7 +283,9 @@ def without(generator, refused, **changes):
 def test_a_draw_that_does_not_parse_gives_way_to_its_likeliest_repair(generator):
     one = with_settings(generator, num_draws=1, num_candidates=1, prefer_valid=False)
     (drawn,) = one.generate([FIRST])[0]
-    (source, mask), numbers = one._pad([one.encode(FIRST)], 2), jnp.arange(2)
+    sources, numbers = one._sources([FIRST, FIRST], 1, truncate=False), jnp.arange(2)
+    source = sources[:, 0]
+    mask = source != PAD_ID
     plan = one._plan(one._settings(), None)
     draws = drawing.draw(plan, one.params, source, mask, jax.random.key(0), numbers)
     row = decoding.Draw(*(np.asarray(leaf[0, 0]) for leaf in draws))

@@ -89,10 +89,13 @@ def train(config, workdir, roster=None):
     init_params = functools.partial(assemble.init_params, config, parts.model)
     if config.pretraining.encoder and is_new:
         check_encoder(config.pretraining.encoder, init_params)
-    evaluators = [evaluator(config, tokenizer, parts)] if section.eval_every else []
-    stages = assemble.stages(config, tokenizer, parts, mesh)
+    retrieval = assemble.retrieval(config)
+    evaluators = []
+    if section.eval_every:
+        evaluators.append(evaluator(config, tokenizer, parts, retrieval))
+    stages = assemble.stages(config, tokenizer, parts, mesh, retrieval)
     saver.prepare()  # the first to be written, as the config is known to be right
-    write_settings(config, workdir, tokenizer, is_new=is_new)
+    write_settings(config, workdir, tokenizer, retrieval, is_new=is_new)
     return loop.train(
         stages,
         init_params,
@@ -183,13 +186,25 @@ def choose_tokenizer(config, workdir, *, is_new):
     return Tokenizer.load(folder / "tokenizer.model")
 
 
-def write_settings(config, workdir, tokenizer, *, is_new):
-    """Writes the config and a new run's tokenizer to the work directory, by host 0."""
+def write_settings(config, workdir, tokenizer, retrieval=None, *, is_new):
+    """Writes what a work directory holds beside checkpoints, by host 0.
+
+    Args:
+      config: a checked config.
+      workdir: the work directory.
+      tokenizer: the tokenizer of the run.
+      retrieval: its `neighbors.Retrieval`; None where it has none.
+      is_new: whether it holds no checkpoints, so that all is written and not the
+        config alone.
+    """
     if jax.process_index() > 0:
         return
     folder = pathlib.Path(workdir)
     if is_new:
         tokenizer.save(folder / "tokenizer.model")
+        if retrieval:
+            data = retrieval.neighbors.to_bytes()
+            files.write_whole(folder / workdirs.NEIGHBORS, data)
     changes = configs.diff_text(configs.base(), config)
     files.write_whole(folder / "config.json", configs.to_json(config))
     files.write_whole(folder / "config_diff.txt", changes)
@@ -218,13 +233,14 @@ def portable(config):
     return copied
 
 
-def evaluator(config, tokenizer, parts):
+def evaluator(config, tokenizer, parts, retrieval=None):
     """Returns `(step, state) -> {name: mean}` over validation rows, first candidates.
 
     Args:
       config: a checked config.
       tokenizer: the run's tokenizer.
       parts: its assembled parts.
+      retrieval: its `neighbors.Retrieval`; None where it has none.
     """
     dataset = assemble.dataset(config)
     rows = predict.choose_rows(dataset.examples("validation"), _VALIDATION_ROWS)
@@ -233,7 +249,7 @@ def evaluator(config, tokenizer, parts):
 
     def evaluate(step, state):
         params = sharding.to_sample(state.ema_params, state)
-        model = inference.Generator(config, tokenizer, parts, params, step)
+        model = inference.Generator(config, tokenizer, parts, params, step, retrieval)
         answers = model.generate(
             [row.utterance for row in rows],
             num_candidates=1,

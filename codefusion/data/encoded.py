@@ -14,7 +14,7 @@ import itertools
 import numpy as np
 
 from codefusion.data.spans import mask_spans
-from codefusion.data.tokenizer import EOS_ID
+from codefusion.data.tokenizer import EOS_ID, PAD_ID
 
 NO_SPAN = -1
 
@@ -68,17 +68,104 @@ class Ragged:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class TokenNeighbors:
+    """Tokenised programs of the neighbours of requests.
+
+    Attributes:
+      programs: pieces of each program, then eos; the last one is empty.
+      rows: which of programs are the nearest to each request, the nearest first, -1
+        where there are no more; int64[requests, M].
+      contexts: which of the M nearest each context is made of, int[contexts, K].
+    """
+
+    programs: Ragged
+    rows: np.ndarray
+    contexts: np.ndarray
+
+    def padded(self, rows, context, length):
+        """Returns the programs of contexts, each in a block of its own.
+
+        Args:
+          rows: request numbers, int[B].
+          context: which context of each, int or int[B].
+          length: columns of a block; programs are cut to it.
+
+        Returns:
+          (values int32[B, K * length], mask bool[B, K * length]).
+        """
+        context = np.broadcast_to(context, len(rows))
+        chosen = self.rows[np.asarray(rows)[:, None], self.contexts[context]]
+        chosen %= len(self.programs)  # -1 is the last one, which is empty
+        values, mask = self.programs.padded(chosen.reshape(-1), length, fill=PAD_ID)
+        return values.reshape(len(rows), -1), mask.reshape(len(rows), -1)
+
+    @property
+    def content_hash(self):
+        """Hash of all that the contexts depend on."""
+        digest = hashlib.sha256(self.programs.content_hash.encode())
+        for array in (self.rows, self.contexts):
+            digest.update(array.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Requests:
+    """Tokenised requests and what is read beside them.
+
+    Attributes:
+      ids: pieces of each utterance, then eos.
+      neighbors: the programs of neighbours; None for nothing.
+    """
+
+    ids: Ragged
+    neighbors: TokenNeighbors | None = None
+
+    @property
+    def num_contexts(self):
+        """How many contexts a request has, int."""
+        return 1 if self.neighbors is None else len(self.neighbors.contexts)
+
+    def padded(self, rows, context, source_length, target_length):
+        """Returns requests and, behind them, the programs of their contexts.
+
+        Args:
+          rows: row numbers, int[B].
+          context: which context of each, int or int[B].
+          source_length: S, the blocks of programs included.
+          target_length: columns of a block.
+
+        Returns:
+          (values int32[B, S], mask bool[B, S]).
+        """
+        near = self.neighbors
+        if near is None:
+            return self.ids.padded(rows, source_length, fill=PAD_ID)
+        blocks = near.padded(rows, context, target_length)
+        own = self.ids.padded(rows, source_length - blocks[0].shape[1], fill=PAD_ID)
+        return tuple(np.concatenate(p, axis=1) for p in zip(own, blocks, strict=True))
+
+    @property
+    def content_hash(self):
+        """Hash of all that sources depend on."""
+        parts = (self.ids, self.neighbors)
+        hashes = [part.content_hash for part in parts if part is not None]
+        if len(hashes) == 1:
+            return hashes[0]
+        return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class TokenPairs:
     """Tokenised requests and the code that answers them.
 
     Attributes:
-      source: pieces of each utterance, then eos.
+      source: the requests.
       target: pieces of each program, then eos.
       rows: which example each row came from, int64[rows].
       num_dropped: examples left out because they were too long.
     """
 
-    source: Ragged
+    source: Requests
     target: Ragged
     rows: np.ndarray
     num_dropped: int
@@ -108,7 +195,7 @@ class TokenCode:
         return len(self.rows)
 
 
-def encode_pairs(examples, tokenizer, *, source_length, target_length):
+def encode_pairs(examples, tokenizer, *, source_length, target_length, retrieval=None):
     """Returns the TokenPairs of the examples that fit both lengths.
 
     Args:
@@ -116,17 +203,47 @@ def encode_pairs(examples, tokenizer, *, source_length, target_length):
       tokenizer: the Tokenizer.
       source_length: most ids of a request, eos included.
       target_length: most ids of a program, eos included.
+      retrieval: the `neighbors.Retrieval` of what is read beside a request, never of a
+        request that is the same; None for nothing.
     """
     examples = list(examples)
     sources = tokenizer.encode_all([example.utterance for example in examples])
     targets = tokenizer.encode_all([example.code for example in examples])
     lengths = [(len(s) + 1, len(t) + 1) for s, t in zip(sources, targets, strict=True)]
     kept = _fitting(lengths, source_length=source_length, target_length=target_length)
+    near = retrieval and encode_neighbors(
+        [examples[i].utterance for i in kept],
+        tokenizer,
+        retrieval,
+        leave_out_same=True,
+    )
+    ids = Ragged.from_rows([[*sources[i], EOS_ID] for i in kept])
     return TokenPairs(
-        source=Ragged.from_rows([[*sources[i], EOS_ID] for i in kept]),
+        source=Requests(ids, near),
         target=Ragged.from_rows([[*targets[i], EOS_ID] for i in kept]),
         rows=kept,
         num_dropped=len(examples) - len(kept),
+    )
+
+
+def encode_neighbors(utterances, tokenizer, retrieval, *, leave_out_same=False):
+    """Returns the `TokenNeighbors` of utterances.
+
+    Args:
+      utterances: list of str.
+      tokenizer: the Tokenizer.
+      retrieval: a `neighbors.Retrieval`.
+      leave_out_same: see `neighbors.Neighbors.nearest`.
+    """
+    index = retrieval.neighbors
+    rows, _ = index.nearest(utterances, retrieval.pool, leave_out_same=leave_out_same)
+    used, inverse = np.unique(rows, return_inverse=True)
+    used, missing = used[used >= 0], int((used < 0).any())
+    ids = tokenizer.encode_all([index.programs[row] for row in used])
+    return TokenNeighbors(
+        programs=Ragged.from_rows([*([*piece, EOS_ID] for piece in ids), []]),
+        rows=inverse.reshape(rows.shape) - missing,
+        contexts=retrieval.contexts,
     )
 
 

@@ -83,6 +83,9 @@ class Rows(Protocol):
 class PairRows:
     """Rows of TokenPairs for fine-tuning.
 
+    Where requests have neighbours, a source ends in a block of L for each program of
+    one of their contexts, another one whenever the row is read.
+
     Attributes:
       pairs: the requests and programs.
       source_length: S of its batches.
@@ -93,7 +96,7 @@ class PairRows:
     source_length: int
     target_length: int
 
-    draws_per_row = 0
+    draws_per_row = 1
 
     def __len__(self):
         return len(self.pairs)
@@ -113,13 +116,14 @@ class PairRows:
 
         Args:
           rows: row numbers, int[K].
-          draws: not read, as there is nothing to draw.
+          draws: uniform draws, float32[K, W]: the first chooses the context.
 
         Returns:
           Batch of int32 and bool [K, S] and [K, L]; unsupervised is False.
         """
-        del draws
-        source = self.pairs.source.padded(rows, self.source_length, fill=PAD_ID)
+        context = (draws[:, 0] * self.pairs.source.num_contexts).astype(np.int64)
+        lengths = (self.source_length, self.target_length)
+        source = self.pairs.source.padded(rows, context, *lengths)
         target = self.pairs.target.padded(rows, self.target_length, fill=PAD_ID)
         return Batch(*source, *target, unsupervised=np.zeros(len(rows), bool))
 

@@ -1,13 +1,15 @@
 """The whole network: `embed`, `encode`, `denoise`, `decode` over one parameter tree."""
 
 import chex
+import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from codefusion import diffusion
-from codefusion.models import decoder, denoiser, layers, source
+from codefusion.models import decoder, denoiser, layers, writing
 
 
-class CodeFusion(source.Reader, kw_only=True):
+class CodeFusion(writing.Writer, kw_only=True):
     """Encoder, denoiser, decoder and head (Singh et al. 2023, section 2).
 
     Its embedding width E is the width that is diffused.
@@ -16,12 +18,16 @@ class CodeFusion(source.Reader, kw_only=True):
       denoiser_layers: depth.
       decoder_layers: depth; 0 for no decoder: a token is then the nearest embedding,
         as in Diffusion-LM (Li et al. 2022) and GENIE (Lin et al. 2023).
+      causal_decoder: whether the decoder writes from left to right, with x0_hat as its
+        plan, and not all positions at once (latent diffusion with an autoregressive
+        decoder: Lovelace et al. 2023, Zhang et al. 2023).
       self_conditioning: whether the denoiser reads its previous estimate.
       alignment_rounds: of cross-attention along the diagonal, see `alignment`.
     """
 
     denoiser_layers: int
     decoder_layers: int
+    causal_decoder: bool = False
     self_conditioning: bool = True
     alignment_rounds: int = 2
 
@@ -40,9 +46,17 @@ class CodeFusion(source.Reader, kw_only=True):
         if not self.decoder_layers:
             return
         self.decoder_context = self._context_projection(self.decoder_layers)
+        stack["num_layers"] = self.decoder_layers
+        if self.causal_decoder:
+            # What is to be copied follows from the tokens before.
+            stack.update(causal=True, alignment_rounds=0)
+            self.read_plan = layers.Dense(self.width, dtype=self.dtype)
+            shape = (self.max_target_length, self.width)
+            normal = nn.initializers.normal(1.0)
+            self.plan_positions = self.param("plan_positions", normal, shape)
         self.decoder = decoder.Decoder(
             width=self.width,
-            stack=dict(**stack, num_layers=self.decoder_layers),
+            stack=stack,
             max_length=self.max_target_length,
             dtype=self.dtype,
         )
@@ -63,7 +77,7 @@ class CodeFusion(source.Reader, kw_only=True):
         x0 = self.embed(target)
         context = self.encode(source, source_mask)
         x0_hat = self.denoise(x0, jnp.zeros(len(x0)), jnp.zeros_like(x0), context)
-        hidden, log_probs = self.decode(x0_hat, context)
+        hidden, log_probs = self.decode(x0_hat, context, target)
         return self.read_embedding(hidden), log_probs
 
     def project(self, hidden):
@@ -95,7 +109,7 @@ class CodeFusion(source.Reader, kw_only=True):
             deterministic=deterministic,
         )
 
-    def decode(self, x0_hat, context, *, deterministic=True):
+    def decode(self, x0_hat, context, target=None, *, deterministic=True):
         """Returns hidden [B, L, D] and token log-probabilities float32[B, L, V].
 
         Without a decoder, x0_hat itself and those of the nearest embeddings.
@@ -103,12 +117,16 @@ class CodeFusion(source.Reader, kw_only=True):
         Args:
           x0_hat: clean embeddings, float32[B, L, E].
           context: from `encode`.
+          target: what a causal decoder has before each position, int32[B, L].
           deterministic: False draws dropout from the "dropout" stream.
         """
         self._check_embeddings(x0_hat, context)
         if not self.decoder_layers:
             table = self.embedding_table()
             return x0_hat, diffusion.nearest_log_probs(x0_hat, table)
+        if self.causal_decoder:
+            context = self.planned(x0_hat, context)
+            return self.write(target, context, deterministic=deterministic)
         hidden = self.decoder(
             x0_hat,
             key_values=context.decoder,
@@ -122,6 +140,34 @@ class CodeFusion(source.Reader, kw_only=True):
             source=context.source,
         )
         return hidden, log_probs
+
+    def planned(self, x0_hat, context):
+        """Returns the context by which a causal decoder writes; see `writing`.
+
+        It attends to the plan as to the source, and at each position also reads the
+        plan of that position.
+
+        Args:
+          x0_hat: the plan, float32[B, L, E].
+          context: from `encode`.
+        """
+        hidden = self.read_plan(x0_hat.astype(self.dtype))
+        length = x0_hat.shape[1]
+        positions = layers.first_positions(self.plan_positions, length, kind="target")
+        added = self.decoder_context(hidden + positions.astype(self.dtype))
+        everywhere = jnp.ones(x0_hat.shape[:2], bool)
+        return context._replace(
+            decoder=jnp.concatenate([context.decoder, added], axis=3),
+            mask=jnp.concatenate([context.mask, everywhere], axis=1),
+            plan=x0_hat,
+        )
+
+    def beside(self, embedded, context, position):
+        """Returns the tokens before beside the plan, float32[B, l, 2 E]."""
+        plan = context.plan
+        if position is not None:
+            plan = jax.lax.dynamic_slice_in_dim(plan, position, 1, axis=1)
+        return jnp.concatenate([embedded, plan], axis=-1)
 
     def _check_embeddings(self, x, context):
         chex.assert_shape(x, (len(context.mask), None, self.embedding_width))

@@ -21,6 +21,8 @@ class Context(NamedTuple):
       mask: True on positions to attend to, bool[B, S].
       copyable: True on source tokens that may be copied, bool[B, S].
       source: int32[B, S].
+      plan: the denoiser's estimate that a causal decoder writes by, float32[B, L, E];
+        None before there is one.
     """
 
     hidden: jax.Array
@@ -29,6 +31,7 @@ class Context(NamedTuple):
     mask: jax.Array
     copyable: jax.Array
     source: jax.Array
+    plan: jax.Array | None = None
 
     def repeat(self, count):
         """Returns the context with each of its B rows `count` times in a row."""

@@ -114,7 +114,7 @@ def forward(model, *, reads_embedding):
     source, target = m.max_source_length, m.max_target_length
     width, embedding = m.width, m.embedding_width
     inner = m.num_heads * m.head_width
-    block = _block(m)
+    block = _block(m, m.alignment_rounds)
     layer = _encoder_layer(m)
     shared = source * embedding * width if m.share_embedding else 0
     heads = m.denoiser_layers + m.decoder_layers
@@ -125,8 +125,7 @@ def forward(model, *, reads_embedding):
         "encoder": shared + m.encoder_layers * (layer.dense + layer.batched),
         "context": source * width * heads * 2 * inner,
         "denoiser": ends + time + m.denoiser_layers * (block.dense + block.batched),
-        "decoder": target * embedding * width
-        + m.decoder_layers * (block.dense + block.batched),
+        "decoder": _decoder(m),
         "head": _head(m) + (target * width * embedding if reads_embedding else 0),
     }
     return {name: 2.0 * count for name, count in found.items()}
@@ -151,11 +150,31 @@ def _encoder_layer(m):
     )
 
 
-def _block(m):
-    """Returns the `_Layer` of the denoiser and the decoder."""
-    source, target = m.max_source_length, m.max_target_length
+def _decoder(m):
+    """Returns the multiplications of the decoder, and of what it reads a plan by."""
+    target, width, embedding = m.max_target_length, m.width, m.embedding_width
+    if not m.causal_decoder:
+        layer = _block(m, m.alignment_rounds)
+        ends = target * embedding * width
+        return ends + m.decoder_layers * (layer.dense + layer.batched)
+    layer = _block(m, 0, beside=target)
     inner = m.num_heads * m.head_width
-    along = m.alignment_rounds * m.num_heads * target**2 * (source + target - 1)
+    plan = target * width * (embedding + m.decoder_layers * 2 * inner)
+    ends = target * 2 * embedding * width
+    return ends + plan + m.decoder_layers * (layer.dense + layer.batched)
+
+
+def _block(m, alignment_rounds, beside=0):
+    """Returns the `_Layer` of the denoiser and the decoder.
+
+    Args:
+      m: a `models.CodeFusion`.
+      alignment_rounds: of its cross-attention.
+      beside: positions that it attends to beside the source.
+    """
+    source, target = m.max_source_length + beside, m.max_target_length
+    inner = m.num_heads * m.head_width
+    along = alignment_rounds * m.num_heads * target**2 * (source + target - 1)
     return _Layer(
         dense=target * m.width * (6 * inner + 2 * m.mlp_width),
         batched=2 * target * (target + source) * inner + along,
@@ -182,7 +201,12 @@ def _recomputed(m):
     if not m.remat:
         return 0.0
     layers = [_encoder_layer(m)] * m.encoder_layers
-    layers += [_block(m)] * (m.denoiser_layers + m.decoder_layers)
+    layers += [_block(m, m.alignment_rounds)] * m.denoiser_layers
+    if m.causal_decoder:
+        beside = m.max_target_length
+        layers += [_block(m, 0, beside=beside)] * m.decoder_layers
+    else:
+        layers += [_block(m, m.alignment_rounds)] * m.decoder_layers
     if m.remat_policy == "dots":
         return 2.0 * sum(layer.batched for layer in layers)
     return 2.0 * sum(layer.dense - layer.last + layer.batched for layer in layers)

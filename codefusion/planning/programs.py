@@ -13,7 +13,7 @@ import time
 import jax
 import jax.numpy as jnp
 
-from codefusion import assemble, drawing, sharding
+from codefusion import assemble, consistency, drawing, sharding
 from codefusion import config as configs
 from codefusion.planning import chips, collectives, hlo, traffic
 from codefusion.training import optimizers, step
@@ -173,13 +173,15 @@ def training_step(setting, batch_size):
     Raises:
       DoesNotFitError: the compiler has no room for it.
     """
-    data, section = setting.config.data, setting.section
+    section = setting.section
+    source = consistency.source_length(setting.config)
+    target = setting.config.data.target_length
     rows = functools.partial(setting.rows, batch_size)
     batch = Batch(
-        source=rows(data.source_length),
-        source_mask=rows(data.source_length, jnp.bool_),
-        target=rows(data.target_length),
-        target_mask=rows(data.target_length, jnp.bool_),
+        source=rows(source),
+        source_mask=rows(source, jnp.bool_),
+        target=rows(target),
+        target_mask=rows(target, jnp.bool_),
         unsupervised=rows(dtype=jnp.bool_),
     )
     train_step = step.make_train_step(
@@ -197,7 +199,7 @@ def sampler(setting, num_requests):
 
     Its parameters lie as those of an evaluation during training do.
     """
-    length = setting.config.data.source_length
+    length = consistency.source_length(setting.config)
     return _compile(
         setting,
         drawing.draw,
@@ -223,6 +225,7 @@ def sampling_plan(setting):
         guidance=section.guidance,
         temperature=section.temperature,
         token_temperature=section.token_temperature,
+        top_p=section.top_p,
         is_resident=section.denoiser == "resident",
     )
 

@@ -56,7 +56,7 @@ class Objective:
         read = x0_hat
         if isinstance(self.loss, losses.RoundingLoss):
             read = x0 + self.loss.reads_after * noise
-        hidden, log_probs = call("decode", read, context)
+        hidden, log_probs = call("decode", read, context, batch.target)
         return self.loss(
             losses.Prediction(
                 x0=x0,
@@ -141,7 +141,7 @@ class Likelihood:
         context = call(
             "encode", batch.source, batch.source_mask, dropped=batch.unsupervised
         )
-        log_probs = call("write", batch.target, context)
+        _, log_probs = call("write", batch.target, context)
         weight = losses.position_weights(batch.target_mask, padding_weight=0.0)
         loss = losses.cross_entropy(log_probs, batch.target, weight)
         return loss, {"cross_entropy": loss}

@@ -69,7 +69,7 @@ def test_a_row_that_fits_exactly_is_kept_whole(tokenizer):
     source, target = (len(tokenizer.encode(text)) + 1 for text in ("short", "ls"))
     lengths = dict(source_length=source, target_length=target)
     rows = encode_pairs(tokenizer, LONG[:1], **lengths)
-    values, mask = rows.source.padded(np.array([0]), source, fill=0)
+    values, mask = rows.source.ids.padded(np.array([0]), source, fill=0)
     assert mask.all() and values[0, -1] == EOS_ID
     assert tokenizer.decode(values[0]) == "short"
     for key in lengths:

@@ -42,7 +42,7 @@ def read(model, variables):
 def write(model, variables, target):
     """Returns log-probabilities of whole programs, float32[B, L, V]."""
     context = read(model, variables)
-    return compiled(model)(variables, target, context, method="write")
+    return compiled(model)(variables, target, context, method="write")[1]
 
 
 def test_a_position_sees_the_tokens_before_it_and_no_others(drawn):

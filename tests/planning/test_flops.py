@@ -41,6 +41,7 @@ VARIANTS = {
     "scan, remat": dict(scan_layers=True, remat=True),
     "remat": dict(alignment_rounds=1, remat=True),
     "remat dots": dict(alignment_rounds=1, remat=True, remat_policy="dots"),
+    "causal": dict(causal_decoder=True, alignment_rounds=1, remat=True),
     "scan, remat dots": dict(scan_layers=True, remat=True, remat_policy="dots"),
 }
 
