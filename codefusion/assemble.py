@@ -7,7 +7,7 @@ Past this module a config is read by `inference.Generator` alone.
 """
 
 import dataclasses
-import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +38,7 @@ class Parts:
         autoregressive model, its search.
       ranking: orders the draws of one request.
       rounding: how the last estimate becomes tokens.
-      is_valid: whether a text is a program of the data set's language, str -> bool.
+      is_valid: whether a text is a program of a language, (text, language) -> bool.
     """
 
     model: models.CodeFusion | models.Autoregressive
@@ -81,6 +81,16 @@ def dataset(config):
     return configs.build(datasets.DATASETS, config.data)
 
 
+def evaluated(config):
+    """Returns the data set that a config is evaluated on, with the splits of its own.
+
+    Args:
+      config: a checked config.
+    """
+    own, name = dataset(config), config.evaluation.dataset
+    return datasets.beside(own, name) if name else own
+
+
 def parts(config, vocab_size):
     """Returns the `Parts` of a checked config for a vocabulary of `vocab_size`.
 
@@ -117,9 +127,7 @@ def parts(config, vocab_size):
         sampler=configs.build(_SAMPLERS, config.sampler),
         ranking=configs.build(ranking.RANKINGS, config.inference.ranking),
         rounding=configs.build(diffusion.ROUNDINGS, config.inference.rounding),
-        is_valid=functools.partial(
-            syntax.is_valid, language=datasets.DATASETS[config.data.name].language
-        ),
+        is_valid=syntax.is_valid,
     )
 
 
@@ -151,10 +159,32 @@ def _training_texts(config):
     pairs = [main, *(datasets.beside(main, name) for name in names)]
     for source in pairs:
         for example in source.examples("train"):
-            yield example.utterance
+            yield request(config, example.utterance, source.language)
             yield example.code
     for corpus in corpora(config):
         yield from dict.fromkeys(e.code for e in corpus.examples("train"))
+
+
+def request(config, utterance, language=None):
+    """Returns an utterance as the model reads it, str.
+
+    Args:
+      config: a checked config.
+      utterance: str.
+      language: of the program that is wanted; None for that of the data set.
+    """
+    if not config.source.language_tag:
+        return utterance
+    language = language or datasets.DATASETS[config.data.name].language
+    return f"{language}: {utterance}"
+
+
+def languages(config):
+    """Returns the languages of the programs that a config trains on, list[str]."""
+    names = [config.data.name]
+    for section in (config.training, config.pretraining):
+        names += [name for name, _ in section.mixture]
+    return list(dict.fromkeys(datasets.DATASETS[name].language for name in names))
 
 
 def retrieval(config, index=None):
@@ -164,12 +194,12 @@ def retrieval(config, index=None):
       config: a checked config.
       index: the `neighbors.Neighbors`; None for the data set's train split.
     """
-    section = config.retrieval
+    section = config.source
     if not section.num_neighbors:
         return None
     if index is None:
         index = neighbors.Neighbors.of(dataset(config).examples("train"))
-    return neighbors.Retrieval(index, **section)
+    return neighbors.Retrieval(index, section.num_neighbors, section.pool)
 
 
 def stages(config, tokenizer, built, mesh=None, retrieved=None):
@@ -296,12 +326,16 @@ class _Encoding:
     def pairs(self, source):
         """Returns the `PairRows` of a data set's train split."""
         found = pipeline.encode_pairs(
-            source.examples("train"),
+            map(self._read, source.examples("train"), itertools.repeat(source)),
             self.tokenizer,
             **self.request_lengths,
             retrieval=self.retrieved,
         )
         return pipeline.PairRows(found, **self.lengths)
+
+    def _read(self, example, source):
+        utterance = request(self.config, example.utterance, source.language)
+        return dataclasses.replace(example, utterance=utterance)
 
     def code(self, corpus):
         """Returns the `CodeRows` of a corpus."""

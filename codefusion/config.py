@@ -29,8 +29,9 @@ _OPTIMIZER = dict(
 _DEFAULTS = dict(
     seed=0,
     data=dict(name="generated", source_length=36, target_length=22, size=100_000),
-    # Programs of the nearest training requests, read beside a request; 0 for none.
-    retrieval=dict(num_neighbors=0, pool=4),  # num_neighbors of the pool nearest
+    # What a model reads: the request, perhaps behind the name of the language, and
+    # programs of num_neighbors of the pool nearest training requests.
+    source=dict(language_tag=False, num_neighbors=0, pool=4),
     tokenizer=dict(
         name="sentencepiece",
         vocab_size=1024,
@@ -104,7 +105,7 @@ _DEFAULTS = dict(
     inference=dict(
         num_candidates=5,
         num_draws=20,
-        num_contexts=1,  # of retrieval.pool, over which the draws are spread
+        num_contexts=1,  # of source.pool, over which the draws are spread
         ranking=dict(name="covering"),
         prefer_valid=True,
         rounding=dict(name="decoder"),
@@ -117,6 +118,7 @@ _DEFAULTS = dict(
         batch_size=1,
     ),
     evaluation=dict(
+        dataset="",  # another that the model was trained on; data.name without
         split="test",
         max_rows=0,
         metrics=("exact_match", "execution_match", "validity"),

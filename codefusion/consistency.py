@@ -65,28 +65,28 @@ def _check_microbatches(config):
 def source_length(config):
     """Returns S of a config: a request, and behind it the programs of neighbours."""
     data = config.data
-    return data.source_length + config.retrieval.num_neighbors * data.target_length
+    return data.source_length + config.source.num_neighbors * data.target_length
 
 
 def _check_retrieval(config):
     """Raises ValueError where contexts are asked for that there are not."""
-    retrieval, asked = config.retrieval, config.inference.num_contexts
-    if retrieval.pool < retrieval.num_neighbors:
+    source, asked = config.source, config.inference.num_contexts
+    if source.pool < source.num_neighbors:
         raise ValueError(
-            f"retrieval.pool is {retrieval.pool}; expected at least "
-            f"retrieval.num_neighbors, {retrieval.num_neighbors}."
+            f"source.pool is {source.pool}; expected at least "
+            f"source.num_neighbors, {source.num_neighbors}."
         )
-    known = math.comb(retrieval.pool, retrieval.num_neighbors)
-    if not retrieval.num_neighbors and asked > 1:
+    known = math.comb(source.pool, source.num_neighbors)
+    if not source.num_neighbors and asked > 1:
         raise ValueError(
-            f"inference.num_contexts is {asked}, but retrieval.num_neighbors is 0, so "
+            f"inference.num_contexts is {asked}, but source.num_neighbors is 0, so "
             "that a request has one context; expected 1."
         )
     if asked > known:
         raise ValueError(
             f"inference.num_contexts is {asked}; expected at most {known}, the ways to "
-            f"take {retrieval.num_neighbors} (retrieval.num_neighbors) of "
-            f"{retrieval.pool} (retrieval.pool)."
+            f"take {source.num_neighbors} (source.num_neighbors) of "
+            f"{source.pool} (source.pool)."
         )
 
 
@@ -188,6 +188,7 @@ def check_guidance(guidance, config):
 
 def _check_shares(config):
     _check_languages(config)
+    _check_evaluated(config)
     section = config.pretraining
     if section.num_steps and not section.corpora and not section.mixture:
         raise ValueError(
@@ -207,6 +208,8 @@ def _check_shares(config):
 def _check_languages(config):
     """Raises ValueError where pairs of another language are mixed in."""
     table = datasets.DATASETS
+    if config.source.language_tag:
+        return
     language = table[config.data.name].language
     for section in ("pretraining", "training"):
         for name, _ in config[section].mixture:
@@ -216,8 +219,19 @@ def _check_languages(config):
                     f"{section}.mixture names {name!r}, whose programs are "
                     f"{table[name].language}, but those of data.name, "
                     f"{config.data.name!r}, are {language}; expected one of "
-                    f"{', '.join(known)}."
+                    f"{', '.join(known)}, or source.language_tag."
                 )
+
+
+def _check_evaluated(config):
+    """Raises ValueError where the data set to evaluate on is none that it writes."""
+    name, known = config.evaluation.dataset, [config.data.name]
+    known += [name for name, _ in config.training.mixture]
+    if name and name not in known:
+        raise ValueError(
+            f"evaluation.dataset is {name!r}; expected one that the model is trained "
+            f"on: {', '.join(dict.fromkeys(known))}."
+        )
 
 
 def sum_of_shares(section):

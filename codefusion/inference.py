@@ -113,6 +113,7 @@ class Generator:
         seed=0,
         truncate=False,
         guidance=None,
+        language=None,
         progress=None,
     ):
         """Returns candidates for each utterance, the best first.
@@ -124,6 +125,8 @@ class Generator:
           seed: what the noise is drawn from, with the utterance's place in the list.
           truncate: cut an utterance that is too long; otherwise it is an error.
           guidance: None for the config's.
+          language: of the programs, where the model writes several (see `languages`);
+            None for that of its data set.
           progress: called with the number of utterances done; None for silence.
 
         Returns:
@@ -137,37 +140,59 @@ class Generator:
             truncate=truncate,
             num_candidates=num_candidates,
             guidance=guidance,
+            language=language,
         ):
             answers += batch
             if progress:
                 progress(len(answers))
         return answers
 
-    def stream(self, utterances, *, steps=None, seed=0, truncate=False, **choices):
+    def stream(
+        self,
+        utterances,
+        *,
+        steps=None,
+        seed=0,
+        truncate=False,
+        language=None,
+        **choices,
+    ):
         """Yields what `generate` returns, a batch of answers as soon as it is computed.
 
         Args:
           utterances: a list of str.
-          steps, seed, truncate: as in `generate`.
+          steps, seed, truncate, language: as in `generate`.
           **choices: `num_candidates` and `guidance`, as in `generate`.
         """
         if isinstance(utterances, str):
             raise ValueError("utterances is a str; expected a list of str.")
         settings = self._settings(**choices)
-        sources = self._sources(utterances, settings.num_contexts, truncate)
+        language = self._language(language)
+        contexts = settings.num_contexts
+        sources = self._sources(utterances, contexts, truncate, language)
+        is_valid = functools.partial(self.parts.is_valid, language=language)
         for start in range(0, len(utterances), settings.batch_size):
             chunk = sources[start : start + settings.batch_size]
-            yield self._answer(chunk, start, seed, settings, steps)
+            draws = self._draw(chunk, start, seed, settings, steps)
+            yield [self._rank(draw, settings, is_valid) for draw in draws]
 
     def denoising_frames(
-        self, utterance, *, steps=None, seed=0, frames=8, truncate=False, guidance=None
+        self,
+        utterance,
+        *,
+        steps=None,
+        seed=0,
+        frames=8,
+        truncate=False,
+        guidance=None,
+        language=None,
     ):
         """Returns `Frame`s of the first draw, evenly spaced over its steps.
 
         Args:
           utterance: str.
           frames: how many to return, the first and the last step included.
-          steps, seed, truncate, guidance: as in `generate`.
+          steps, seed, truncate, guidance, language: as in `generate`.
         """
         if self.is_autoregressive:
             raise ValueError(
@@ -176,7 +201,8 @@ class Generator:
             )
         settings = self._settings(1, guidance)
         settings = dataclasses.replace(settings, num_draws=1, num_contexts=1)
-        source = self._sources([utterance], 1, truncate)[0]
+        language = self._language(language)
+        source = self._sources([utterance], 1, truncate, language)[0]
         mask = source != PAD_ID
         # The estimates along the way are the loop's to tell.
         plan = dataclasses.replace(self._plan(settings, steps), is_resident=False)
@@ -195,17 +221,32 @@ class Generator:
         """Whether the model writes from left to right, bool."""
         return consistency.is_autoregressive(self.config)
 
-    def encode(self, utterance, *, truncate=False):
+    @property
+    def languages(self):
+        """Languages of the programs that it writes, that of its data set first."""
+        return assemble.languages(self.config)
+
+    def _language(self, language):
+        known = self.languages
+        if language is not None and language not in known:
+            raise ValueError(
+                f"language is {language!r}, which this model does not write; expected "
+                f"one of {', '.join(known)}."
+            )
+        return language or known[0]
+
+    def encode(self, utterance, *, truncate=False, language=None):
         """Returns an utterance's tokens, eos included; a list of at most S ints.
 
         Args:
           utterance: str, not blank.
           truncate: cut it where it is too long; otherwise that is an error.
+          language: as in `generate`.
         """
         length = self.config.data.source_length
         if not utterance.strip():
             raise ValueError("The utterance is empty; expected some text.")
-        ids = self.tokenizer.encode(utterance)
+        ids = self.tokenizer.encode(assemble.request(self.config, utterance, language))
         if len(ids) >= length and not truncate:
             raise ValueError(
                 f"The utterance has {len(ids)} tokens; expected at most {length - 1} "
@@ -260,8 +301,8 @@ class Generator:
             is_resident=self.config.inference.denoiser == "resident",
         )
 
-    def _answer(self, sources, first, seed, settings, steps):
-        """Returns the candidates of at most `batch_size` requests."""
+    def _draw(self, sources, first, seed, settings, steps):
+        """Returns the draws of at most `batch_size` requests, a `Draw` of each."""
         contexts = settings.num_contexts
         source = np.full((settings.batch_size, *sources.shape[1:]), PAD_ID, np.int32)
         source[: len(sources)] = sources
@@ -279,16 +320,15 @@ class Generator:
             lambda leaf: leaf.reshape(settings.batch_size, -1, *leaf.shape[2:]), draws
         )
         return [
-            self._rank(decoding.Draw(*(leaf[row] for leaf in draws)), settings)
-            for row in range(len(sources))
+            decoding.Draw(*(leaf[row] for leaf in draws)) for row in range(len(sources))
         ]
 
-    def _sources(self, utterances, num_contexts, truncate):
+    def _sources(self, utterances, num_contexts, truncate, language):
         """Returns the sources of utterances, int32[utterances, contexts, S].
 
         A context has a part of its own: the programs of other neighbours.
         """
-        ids = [self.encode(utterance, truncate=truncate) for utterance in utterances]
+        ids = [self.encode(u, truncate=truncate, language=language) for u in utterances]
         near = self.retrieval and encoded.encode_neighbors(
             utterances, self.tokenizer, self.retrieval
         )
@@ -301,9 +341,9 @@ class Generator:
         parts = [requests.padded(rows, c, *lengths)[0] for c in range(num_contexts)]
         return np.stack(parts, axis=1)
 
-    def _rank(self, draws, settings):
+    def _rank(self, draws, settings, is_valid):
         """Returns the candidates of one request from all its draws."""
-        is_valid = functools.cache(self.parts.is_valid)
+        is_valid = functools.cache(is_valid)
         found = [
             self._program(decoding.Draw(*leaves), settings.num_repairs, is_valid)
             for leaves in zip(*draws, strict=True)

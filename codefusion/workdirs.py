@@ -59,7 +59,7 @@ def read_retrieval(workdir, config):
     Raises:
       ValueError: its neighbours are missing or damaged.
     """
-    if not config.retrieval.num_neighbors:
+    if not config.source.num_neighbors:
         return None
     path = pathlib.Path(workdir, NEIGHBORS)
     try:
@@ -67,7 +67,7 @@ def read_retrieval(workdir, config):
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(
             f"{path} cannot be read ({error}); expected the requests and programs that "
-            "codefusion train writes where retrieval.num_neighbors is above 0."
+            "codefusion train writes where source.num_neighbors is above 0."
         ) from error
     return assemble.retrieval(config, index)
 
@@ -108,7 +108,7 @@ def _checked(path):
         _complete(config, base, "model", ("causal_decoder",))
     _complete(config, base, "pretraining", ("microbatches",))
     _complete(config, base, "training", _LATER_SETTINGS)
-    for name in ("sharding", "retrieval"):
+    for name in ("sharding", "source"):
         if name not in config:
             config[name] = base[name]
     try:

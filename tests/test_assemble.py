@@ -56,7 +56,7 @@ def test_negative_guidance_is_refused():
 def test_pairs_of_another_language_are_refused_with_those_that_would_do(section):
     line = fault(**{f"{section}__mixture": (("tldr", 0.3),)})
     assert line.startswith(f"{section}.mixture names 'tldr', whose programs are bash")
-    assert "expected one of cf_rules, generated." in line
+    assert "expected one of cf_rules, generated, or source.language_tag." in line
 
 
 @pytest.mark.parametrize("key", ["pretraining__mixture", "training__mixture"])
@@ -258,3 +258,35 @@ def test_the_interpreter_stands_for_a_device():
     checked = assemble.check(tiny(model__attention="pallas"))
     with interpreter.interpreted():
         assert assemble.parts(checked, vocab_size=300).model.attention == "pallas"
+
+
+@pytest.mark.parametrize("section", ["pretraining", "training"])
+def test_with_a_language_tag_pairs_of_another_language_may_be_mixed_in(section):
+    mixture = {f"{section}__mixture": (("tldr", 0.3), ("python_docs", 0.2))}
+    checked = assemble.check(tiny(source__language_tag=True, **mixture))
+    assert assemble.languages(checked) == ["cf", "bash", "python"]
+    assert assemble.request(checked, "list files", "bash") == "bash: list files"
+    assert assemble.request(checked, "bold it") == "cf: bold it"
+    assert assemble.request(assemble.check(tiny()), "bold it", "bash") == "bold it"
+
+
+def test_what_is_evaluated_is_something_that_was_trained_on():
+    line = fault(evaluation__dataset="conala")
+    assert line.startswith("evaluation.dataset is 'conala'") and "generated" in line
+
+
+def test_more_contexts_than_there_are_is_an_error_that_tells_how_many():
+    line = fault(inference__num_contexts=2)
+    assert "source.num_neighbors is 0" in line
+    line = fault(source__num_neighbors=2, source__pool=4, inference__num_contexts=7)
+    assert "expected at most 6" in line
+    line = fault(source__num_neighbors=3, source__pool=2)
+    assert line.startswith("source.pool is 2; expected at least")
+
+
+def test_a_causal_decoder_has_layers_and_makes_no_repairs():
+    line = fault(model__causal_decoder=True)
+    assert line.startswith("inference.num_repairs is") and "expected 0" in line
+    assert "decoder_layers is 0" in fault(
+        model__causal_decoder=True, model__decoder_layers=0
+    )

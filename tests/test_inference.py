@@ -19,6 +19,7 @@ from codefusion import (
     drawing,
     inference,
 )
+from codefusion.data import neighbors
 from codefusion.data.tokenizer import EOS_ID, PAD_ID, Tokenizer
 from pallas_kernels import interpreter
 
@@ -83,6 +84,31 @@ def test_an_autoregressive_model_answers_by_the_same_calls(search, drawn):
         model.generate([FIRST], steps=5)
     with pytest.raises(ValueError, match="writes from left to right and denoises"):
         model.denoising_frames(FIRST)
+
+
+def test_draws_are_spread_over_the_contexts_of_a_request(drawn):
+    def change(given):
+        given.sampler = dict(name="ddim", num_steps=2)
+        given.data.source_length = 2 * SOURCE
+        given.source.update(language_tag=True, num_neighbors=1, pool=2)
+        given.training.mixture = (("tldr", 0.5),)
+        given.model.update(causal_decoder=True)
+        given.inference.update(num_draws=4, num_contexts=2, num_repairs=0)
+
+    plain = untrained(drawn, change)
+    near = neighbors.Neighbors([SECOND, THIRD], ["GreaterThan(1)", "IsBlank()"])
+    retrieval = neighbors.Retrieval(near, 1, 2)
+    model = dataclasses.replace(plain, retrieval=retrieval)
+    sources = model._sources([FIRST], 2, False, "cf")[0]
+    assert sources.shape == (2, 2 * SOURCE + TARGET)
+    first, second = sources[:, : 2 * SOURCE]
+    assert (first == second).all()
+    first, second = sources[:, 2 * SOURCE :]
+    assert (first != second).any()
+    answers = model.generate([FIRST, SECOND], language="bash")
+    assert [len(answer) for answer in answers] == [2, 2]
+    with pytest.raises(ValueError, match="expected one of cf, bash"):
+        model.generate([FIRST], language="python")
 
 
 @pytest.fixture(scope="module")
@@ -276,14 +302,16 @@ def test_a_token_temperature_draws_from_the_head(generator):
 def without(generator, refused, **changes):
     """Returns the generator with programs that are said not to parse."""
     changed = with_settings(generator, **changes)
-    parts = dataclasses.replace(changed.parts, is_valid=lambda t: t not in refused)
+    parts = dataclasses.replace(
+        changed.parts, is_valid=lambda t, language: t not in refused
+    )
     return dataclasses.replace(changed, parts=parts)
 
 
 def test_a_draw_that_does_not_parse_gives_way_to_its_likeliest_repair(generator):
     one = with_settings(generator, num_draws=1, num_candidates=1, prefer_valid=False)
     (drawn,) = one.generate([FIRST])[0]
-    sources, numbers = one._sources([FIRST, FIRST], 1, truncate=False), jnp.arange(2)
+    sources, numbers = one._sources([FIRST, FIRST], 1, False, None), jnp.arange(2)
     source = sources[:, 0]
     mask = source != PAD_ID
     plan = one._plan(one._settings(), None)

@@ -25,6 +25,12 @@ def define(flag_values):
     flags.DEFINE_integer(
         "seed", 0, "Seed of the draws.", lower_bound=0, flag_values=flag_values
     )
+    flags.DEFINE_string(
+        "language",
+        None,
+        "Of the programs, where the model writes several: bash, python or cf.",
+        flag_values=flag_values,
+    )
     flags.DEFINE_integer(
         "frames", 8, "Lines drawn by --show_denoising.", 2, flag_values=flag_values
     )
@@ -56,14 +62,16 @@ def answer(model, utterances, options):
       utterances: list of str.
       options: the command's flags.
     """
-    check_lengths(model, utterances, truncate=options.truncate)
+    language, truncate = options.language, options.truncate
+    check_lengths(model, utterances, truncate=truncate, language=language)
     batches = model.stream(
         utterances,
         num_candidates=options.num_candidates,
         steps=options.steps,
         seed=options.seed,
-        truncate=options.truncate,
+        truncate=truncate,
         guidance=options.guidance,
+        language=language,
     )
     console = Console(soft_wrap=True, highlight=False)
     answers = itertools.chain.from_iterable(batches)
@@ -96,11 +104,11 @@ def read_utterances(words, stdin):
     return [_decode(name, raw) for name, raw in named]
 
 
-def check_lengths(model, utterances, *, truncate):
+def check_lengths(model, utterances, *, truncate, language=None):
     """Raises ValueError that names the first utterance that is too long."""
     for number, utterance in enumerate(utterances, 1):
         try:
-            model.encode(utterance, truncate=truncate)
+            model.encode(utterance, truncate=truncate, language=language)
         except ValueError as error:
             raise ValueError(f"utterance {number}: {error}") from error
 
@@ -164,4 +172,5 @@ def _frames(model, utterance, options):
         frames=options.frames,
         truncate=options.truncate,
         guidance=options.guidance,
+        language=options.language,
     )

@@ -299,8 +299,14 @@ def beside(dataset, name):
     given = {field.name for field in dataclasses.fields(dataset)}
     arguments = {key: getattr(dataset, key) for key in shared & own & given}
     if issubclass(table[name], Pairs):
-        arguments["benchmark"] = dataset.name
+        arguments["benchmark"] = _benchmark(table[name].language)
     return table[name](**arguments)
+
+
+def _benchmark(language):
+    """Returns the name of the benchmark of a language, str."""
+    benchmarks = (CfRules, Nl2Bash, Conala)
+    return next(each.name for each in benchmarks if each.language == language)
 
 
 @functools.lru_cache(maxsize=16)
