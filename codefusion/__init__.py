@@ -1,7 +1,7 @@
 """Code from natural language by continuous diffusion, in JAX.
 
-model = codefusion.load("runs/quickstart")
-model.generate(["highlight cells greater than 25"])
+model = codefusion.load()  # that of the package; or a work directory
+model.generate(["find all pdf files larger than 10MB"])
 """
 
 __version__ = "0.1.0"

@@ -20,7 +20,7 @@ def autoregressive(config):
     config.model = model
     config.training.update(self_conditioning=0.0, context_dropout=0.0)
     config.sampler = dict(name="nucleus", top_p=0.95)
-    config.inference.num_repairs = 0
+    config.inference.update(num_repairs=0, token_temperature=1.0)
 
 
 def diffusion_lm(config):

@@ -150,6 +150,22 @@ def enlarge(config):
         stage.optimizer.update(momentum=0.95, newton_schulz_steps=5)
 
 
+def write_by_plan(config):
+    """Makes the decoder write from left to right by the denoiser's plan.
+
+    On the little data of Bash and Python a program that is written all at once comes
+    out broken, see docs/recipe.md; a layer of the denoiser goes to the decoder.
+
+    Args:
+      config: a ConfigDict; it is changed.
+    """
+    model = config.model
+    model.update(causal_decoder=True)
+    model.denoiser_layers -= 1
+    model.decoder_layers += 1
+    config.inference.update(num_repairs=0, token_temperature=1.0, top_p=0.95)
+
+
 def validate(config):
     """Returns a checked copy of a config, as far as the base alone can tell.
 

@@ -16,7 +16,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from codefusion import assemble, consistency, decoding, drawing, search, workdirs
+from codefusion import (
+    assemble,
+    consistency,
+    decoding,
+    drawing,
+    search,
+    shipped,
+    workdirs,
+)
 from codefusion.data import encoded, neighbors
 from codefusion.data.tokenizer import EOS_ID, PAD_ID, Tokenizer
 
@@ -93,8 +101,7 @@ class Generator:
       parts: its model, process, sampler and ranking.
       params: parameters to evaluate, the moving average.
       step: the training step they are from.
-      retrieval: where programs are looked up that it reads beside a request; None where
-        it reads none.
+      retrieval: of what it reads beside a request; None for nothing.
     """
 
     config: object
@@ -373,13 +380,15 @@ class Generator:
         return Candidate(text, decoding.mean_log_prob(tokens, log_probs))
 
 
-def load(workdir, step=None):
+def load(workdir=None, step=None):
     """Returns the `Generator` of a trained work directory.
 
     Args:
-      workdir: a folder that training wrote, str or path.
+      workdir: a folder that training or `codefusion export` wrote, str or path; None
+        for the model that is in the package.
       step: of the checkpoint, int; None takes the newest that is intact.
     """
+    workdir = shipped.FOLDER if workdir is None else workdir
     config, tokenizer, params, step = workdirs.read(workdir, step)
     return Generator(
         config,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import config_flags
 
-from codefusion import config
+from codefusion import config, shipped
 from codefusion.commands import allocator
 
 COMMANDS = {
@@ -110,7 +110,8 @@ def parse(name, words):
       words: the arguments after the command, list of str.
     """
     own = flags.FlagValues()
-    flags.DEFINE_string("workdir", None, "Work directory.", flag_values=own)
+    default = str(shipped.FOLDER) if name == "sample" else None
+    flags.DEFINE_string("workdir", default, "Work directory.", flag_values=own)
     _module(name).define(own)
     rest = _parse_known(own, [name, *words])
     config_file, overrides = _config_words(rest)

@@ -18,10 +18,9 @@ def get_config():
     c.source.language_tag = True
     c.tokenizer.update(vocab_size=3584, max_training_sentences=120_000)
     c.model.update(width=128, num_heads=8, mlp_width=512)
-    c.model.update(causal_decoder=True, denoiser_layers=2, decoder_layers=3)
+    config.write_by_plan(c)
     c.training.num_steps = 5_000
     c.training.mixture = (("generated", 0.15), ("conala", 0.15), ("python_docs", 0.25))
     c.training.checkpoint_every = 1_000
-    c.inference.update(num_repairs=0, top_p=0.95)
     c.evaluation.update(max_rows=300, metrics=())
     return c

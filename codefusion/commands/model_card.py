@@ -8,6 +8,7 @@ import json
 import pathlib
 
 import codefusion
+from codefusion import assemble
 from codefusion import config as configs
 from codefusion.commands import evaluate
 from codefusion.evaluation import score
@@ -16,6 +17,21 @@ from codefusion.models import exported
 
 # Data that is ours; the terms of all other data are in NOTICE.
 _OWN_DATA = {"generated"}
+_NOT_STATED = "microsoft/prose-benchmarks, folder CodeFusion: no license is stated"
+# Whose a data set is, and under what license.
+_OWNERS = {
+    "bash_corpus": _NOT_STATED,
+    "cf_corpus": _NOT_STATED,
+    "cf_rules": _NOT_STATED,
+    "conala": "CoNaLa (Yin et al., MSR 2018), from Stack Overflow: CC BY-SA 4.0",
+    "nl2bash": "NL2Bash (Lin et al., LREC 2018): MIT",
+    "python_corpus": "CoNaLa, Django, Python API documentation and MBPP, see NOTICE",
+    "python_docs": "Django pseudo-code (Oda et al., ASE 2015), MIT-style, of Django's "
+    "code, BSD-3-Clause; Python API documentation pairs (Xu et al., ACL 2020), "
+    "Apache-2.0, of the Python documentation, PSF License; MBPP (Austin et al., 2021), "
+    "CC BY 4.0",
+    "tldr": "tldr-pages, the tldr-pages team and contributors: CC BY 4.0",
+}
 
 
 def text(workdir, out, config, tokenizer, params, extra):
@@ -33,9 +49,8 @@ def text(workdir, out, config, tokenizer, params, extra):
     sections = [
         _metadata(config),
         f"# codefusion, {name}, step {extra['step']}",
-        "From a request in plain language to code, by continuous diffusion: all "
-        "positions of the program are denoised at once.",
-        _use(),
+        _summary(config),
+        _use(config),
         _training(config, tokenizer, extra),
         _parameters(params),
         _scores(workdir, extra["step"]),
@@ -71,19 +86,33 @@ def _metadata(config):
     return "\n".join(["---", *lines, "---"])
 
 
-def _use():
-    return """\
+def _summary(config):
+    text = "From a request in plain language to code, by continuous diffusion: "
+    if config.model.get("causal_decoder"):
+        return text + (
+            "all positions of a plan are denoised at once, and a decoder writes the "
+            "program by it from left to right."
+        )
+    return text + "all positions of the program are denoised at once."
+
+
+def _use(config):
+    known = assemble.languages(config)
+    several = f", language={known[-1]!r}" if len(known) > 1 else ""
+    told = f" It writes {', '.join(known)}; {known[0]} where none is named."
+    return f"""\
 ## Use
 
 ```python
 import codefusion
 
 model = codefusion.load(".")  # this folder
-answers = model.generate(["what the program should do"], num_candidates=5, seed=0)
+answers = model.generate(["what the program should do"], num_candidates=5{several})
 print(answers[0][0].text)
 ```
 
-`codefusion sample` and `codefusion evaluate` read it with `--workdir=.` too."""
+`codefusion sample` and `codefusion evaluate` read it with `--workdir=.` too.\
+{told if several else ""}"""
 
 
 def _training(config, tokenizer, extra):
@@ -196,9 +225,11 @@ def _license(config):
     foreign = [name for name in sources(config) if name not in _OWN_DATA]
     if not foreign:
         return "## License\n\nApache-2.0; the data were written by codefusion itself."
+    rows = [(name, _OWNERS[name]) for name in foreign]
     return (
-        f"## License\n\nThe data {', '.join(foreign)} are under terms of their owners, "
-        "which `NOTICE` of codefusion lists. Read them before you publish this model."
+        "## License\n\n" + table(("data", "of"), rows) + "\n\nThe terms are their "
+        "owners'; `NOTICE` of codefusion says where each was read. Read them before "
+        "you publish this model."
     )
 
 

@@ -10,6 +10,7 @@ from absl import flags
 from rich.console import Console
 from rich.text import Text
 
+from codefusion import shipped
 from codefusion.commands import denoising, trained
 from codefusion.training.compile_cache import compile_cache
 
@@ -50,7 +51,7 @@ def run(call):
         print("Reading utterances from stdin, one a line, to its end.", file=sys.stderr)
     utterances = read_utterances(call.words, sys.stdin.buffer)
     model = trained.load(call, "sample")
-    with compile_cache(call.flags.workdir):
+    with compile_cache(shipped.writable(call.flags.workdir)):
         answer(model, utterances, call.flags)
 
 

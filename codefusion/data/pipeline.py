@@ -81,15 +81,11 @@ class Rows(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PairRows:
-    """Rows of TokenPairs for fine-tuning.
-
-    Where requests have neighbours, a source ends in a block of L for each program of
-    one of their contexts, another one whenever the row is read.
+    """Rows of TokenPairs for fine-tuning; each time a row is read it draws a context.
 
     Attributes:
       pairs: the requests and programs.
-      source_length: S of its batches.
-      target_length: L of its batches.
+      source_length, target_length: S and L of its batches.
     """
 
     pairs: TokenPairs
