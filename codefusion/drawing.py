@@ -6,6 +6,7 @@ draw does not depend on the batch it rode in.
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +48,23 @@ class Plan:
     top_p: float = 1.0
 
 
+class Trajectory(NamedTuple):
+    """What R draws of a request are at each step, [steps, R, L].
+
+    Attributes:
+      tokens: the likeliest, int32.
+      log_probs: of those tokens, float32.
+      nearest: the tokens whose embeddings are nearest to the estimate, int32.
+      distances: to those embeddings, root mean square over their dimensions, float32;
+        an embedding itself has length 1.
+    """
+
+    tokens: jax.Array
+    log_probs: jax.Array
+    nearest: jax.Array
+    distances: jax.Array
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def draw(plan, params, source, mask, key, numbers):
     """Returns the draws of a batch, a `decoding.Draw` of arrays [B, num_draws, ...].
@@ -74,31 +92,35 @@ def draw(plan, params, source, mask, key, numbers):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def trajectory(plan, params, source, mask, key):
-    """Returns the likeliest tokens of the first draw at each step, int32[steps, L].
+def trajectory(plan, params, source, mask, key, number):
+    """Returns the `Trajectory` of the draws of one request.
 
     Args:
       plan: a `Plan` whose steps are a loop.
       params: of the model.
-      source: of one request, int32[1, S].
+      source: of the request, int32[1, S].
       mask: bool[1, S].
       key: a random key.
+      number: of the request, folded into its keys, int32[].
     """
-    keys = decoding.draw_keys(key, jnp.arange(1), 1)
-    _, history, context = _sample(plan, params, source, mask, keys)
-
+    keys = decoding.draw_keys(key, jnp.asarray(number)[None], plan.num_draws)
+    table = plan.model.apply({"params": params}, method="embedding_table")
     greedy = dataclasses.replace(plan, token_temperature=0.0)
 
-    def likeliest(x0_hat):
-        return _read(greedy, params, x0_hat, context, keys).tokens[0]
+    def observe(x0_hat, context):
+        read = _read(greedy, params, x0_hat, context, keys)
+        nearest = jnp.argmax(diffusion.nearest_log_probs(x0_hat, table), axis=-1)
+        apart = jnp.mean(jnp.square(x0_hat - table[nearest]), axis=-1)
+        return Trajectory(read.tokens, read.log_probs, nearest, jnp.sqrt(apart))
 
-    return jax.lax.map(likeliest, history)
+    return _sample(plan, params, source, mask, keys, observe)[1]
 
 
-def _sample(plan, params, source, mask, keys):
-    """Returns x0_hat [R, L, E], its history [steps, R, L, E] and the context.
+def _sample(plan, params, source, mask, keys, observe=lambda x0_hat, context: ()):
+    """Returns x0_hat [R, L, E], what `observe` made of every step's, and the context.
 
-    There is no history where all steps are one program.
+    Nothing else is kept of the steps. Where all of them are one program, it makes
+    nothing of any.
     """
     bound = functools.partial(plan.model.apply, {"params": params})
     shape = (plan.target_length, plan.model.embedding_width)
@@ -119,15 +141,16 @@ def _sample(plan, params, source, mask, keys):
         x0_hat = diffusion.guide(guesses[0], guesses[-1], guidance=plan.guidance)
         return plan.rounding(x0_hat, table)
 
-    x0_hat, history = diffusion.sample(
+    x0_hat, observed = diffusion.sample(
         plan.sampler,
         plan.process,
         denoise,
         x1,
         times,
         draw_noise=lambda index: _normal(keys, _STEP_STREAM + index, shape),
+        observe=functools.partial(observe, context=contexts[0]),
     )
-    return x0_hat, history, contexts[0]
+    return x0_hat, observed, contexts[0]
 
 
 def _resident(plan, params, x1, times, context):

@@ -41,20 +41,6 @@ class Candidate(NamedTuple):
     log_prob: float
 
 
-class Frame(NamedTuple):
-    """What the model would write if denoising stopped at a step.
-
-    Attributes:
-      step: how many steps were taken, from 1.
-      t: diffusion time at which the estimate was made.
-      text: the program.
-    """
-
-    step: int
-    t: float
-    text: str
-
-
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """How a request is answered.
@@ -183,23 +169,27 @@ class Generator:
             draws = self._draw(chunk, start, seed, settings, steps)
             yield [self._rank(draw, settings, is_valid) for draw in draws]
 
-    def denoising_frames(
+    def trajectory(
         self,
         utterance,
         *,
+        num_draws=1,
+        number=0,
         steps=None,
         seed=0,
-        frames=8,
         truncate=False,
         guidance=None,
         language=None,
     ):
-        """Returns `Frame`s of the first draw, evenly spaced over its steps.
+        """Returns what the first draws of an utterance are at each denoising step.
 
         Args:
-          utterance: str.
-          frames: how many to return, the first and the last step included.
+          utterance: str; number: its place among those that are asked together.
+          num_draws: how many draws.
           steps, seed, truncate, guidance, language: as in `generate`.
+
+        Returns:
+          (times, trajectory): float32[steps], and a `drawing.Trajectory`.
         """
         if self.is_autoregressive:
             raise ValueError(
@@ -207,21 +197,15 @@ class Generator:
                 "a diffusion model's work directory."
             )
         settings = self._settings(1, guidance)
-        settings = dataclasses.replace(settings, num_draws=1, num_contexts=1)
-        language = self._language(language)
-        source = self._sources([utterance], 1, truncate, language)[0]
-        mask = source != PAD_ID
+        number *= settings.num_contexts
+        settings = dataclasses.replace(settings, num_draws=num_draws, num_contexts=1)
+        source = self._sources([utterance], 1, truncate, self._language(language))[0]
         # The estimates along the way are the loop's to tell.
         plan = dataclasses.replace(self._plan(settings, steps), is_resident=False)
-        key = jax.random.key(seed)
-        tokens = np.asarray(drawing.trajectory(plan, self.params, source, mask, key))
-        times = drawing.times_of(plan.process, plan.sampler)
-        last = plan.sampler.num_steps - 1
-        chosen = np.linspace(0, last, min(frames, last + 1)).round().astype(int)
-        return [
-            Frame(int(i) + 1, float(times[i]), self.tokenizer.decode(tokens[i]))
-            for i in dict.fromkeys(chosen)
-        ]
+        mask, key = source != PAD_ID, jax.random.key(seed)
+        found = drawing.trajectory(plan, self.params, source, mask, key, number)
+        times = drawing.times_of(plan.process, plan.sampler)[:-1]
+        return np.asarray(times), jax.device_get(found)
 
     @property
     def is_autoregressive(self):

@@ -19,6 +19,7 @@ from codefusion import (
     drawing,
     inference,
 )
+from codefusion.analysis import trajectory
 from codefusion.data import neighbors
 from codefusion.data.tokenizer import EOS_ID, PAD_ID, Tokenizer
 from pallas_kernels import interpreter
@@ -83,7 +84,7 @@ def test_an_autoregressive_model_answers_by_the_same_calls(search, drawn):
     with pytest.raises(ValueError, match="steps is 5, but this model writes from left"):
         model.generate([FIRST], steps=5)
     with pytest.raises(ValueError, match="writes from left to right and denoises"):
-        model.denoising_frames(FIRST)
+        model.trajectory(FIRST)
 
 
 def test_draws_are_spread_over_the_contexts_of_a_request(drawn):
@@ -210,7 +211,7 @@ def test_generators_of_one_config_share_their_programs(generator):
         parts = assemble.parts(generator.config, vocab_size)
         parts = dataclasses.replace(parts, rounding=Counting())
         again = dataclasses.replace(generator, parts=parts)
-        return again.generate([FIRST]), again.denoising_frames(FIRST)
+        return again.generate([FIRST]), trajectory.film(again, FIRST)
 
     first = run()
     count = len(traced)
@@ -355,12 +356,14 @@ def test_grounding_and_clamping_answer_in_their_own_way(generator, answer):
     assert len(found) == 3
 
 
-def test_the_last_frame_is_the_first_draw(generator):
+def test_a_film_ends_in_the_draws_of_its_request(generator):
     plain = with_settings(generator, token_temperature=0.0, prefer_valid=False)
-    frames = plain.denoising_frames(FIRST, frames=8)
-    assert frames[-1].text == plain.generate([FIRST])[0][0].text
-    assert [frame.step for frame in frames] == [1, 2, 3]
-    times = [frame.t for frame in frames]
+    expected = texts(plain.generate([SECOND, FIRST], num_candidates=3))[1]
+    film = trajectory.film(plain, FIRST, number=1, num_draws=3)
+    assert [film.texts(draw)[-1] for draw in range(3)] == expected
+    assert film.frames(2)[-1].text == expected[0]
+    assert [still.step for still in film.stills] == [1, 2, 3]
+    times = [still.t for still in film.stills]
     assert times[0] == 1.0 and sorted(times, reverse=True) == times
 
 
@@ -384,7 +387,7 @@ def test_one_program_of_all_steps_gives_the_answers_of_the_loop(generator, drawn
     assert texts(found) == texts(expected)
     scores = [[c.log_prob for row in rows for c in row] for rows in (found, expected)]
     np.testing.assert_allclose(*scores, rtol=1e-4)
-    assert resident.denoising_frames(FIRST) == loop.denoising_frames(FIRST)
+    assert trajectory.film(resident, FIRST) == trajectory.film(loop, FIRST)
     # Where there is no TPU, the loop serves.
     assert texts(resident.generate([FIRST], seed=1)) == texts(
         loop.generate([FIRST], seed=1)

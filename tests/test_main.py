@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from codefusion import config, main
+from codefusion.analysis.trajectory import Frame
 from codefusion.commands import denoising, doctor
 from codefusion.commands.waiting import Waiting
 from codefusion.data.builders import prepare
 from codefusion.data.datasets import CORPORA
-from codefusion.inference import Frame
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = """

@@ -1,13 +1,89 @@
-"""Draws denoising in the terminal: noise turning into a program, a line per step."""
+"""Shows denoising in the terminal: noise turning into a program.
+
+On a terminal it moves; what stays, and what a file or a pipe gets, is a line per step.
+"""
 
 import difflib
 import re
+import time
 
+from rich.console import Group
+from rich.live import Live
+from rich.style import Style
 from rich.text import Text
+
+from codefusion.analysis import showing
+from codefusion.analysis.showing import visible
 
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 _CHANGED = "bold green"
 _KEPT = "dim"
+_PLAYING_SECONDS = 3.0
+_LONGEST_STILL = 0.3
+_BAR = 24
+_END = "\u25a0"
+
+
+def play(console, film, *, seconds=_PLAYING_SECONDS):
+    """Shows a film where the cursor stands, and clears it away.
+
+    Args:
+      console: a rich Console on a terminal.
+      film: a `trajectory.Film`.
+      seconds: how long it takes at most.
+    """
+    beat = min(seconds / len(film.stills), _LONGEST_STILL)
+    with Live(console=console, transient=True, auto_refresh=False) as live:
+        # Ctrl-C ends the process at once, and must not leave the cursor hidden.
+        console.show_cursor(True)
+        for still in film.stills:
+            live.update(picture(film, still), refresh=True)
+            time.sleep(beat)
+
+
+def picture(film, still):
+    """Returns a still as something that rich prints.
+
+    Args:
+      film: a `trajectory.Film`.
+      still: one of its stills.
+    """
+    last = film.stills[-1].step
+    full = round(_BAR * still.step / last)
+    bar = "\u2501" * full + "\u2500" * (_BAR - full)
+    head = Text(f"  step {still.step:4d}  t {still.t:5.3f}  {bar}", style="cyan")
+    rows = [Text(visible(film.utterance), style="bold"), head]
+    for name, tokens in zip(film.names, still.draws, strict=True):
+        rows.append(Text(f"  {name}", style="dim"))
+        rows.append(Text("  ").join([Text(), tinted(tokens)]))
+    return Group(*rows)
+
+
+def tinted(tokens):
+    """Returns tokens as rich Text, the unsure ones on a tint; see `showing`.
+
+    Args:
+      tokens: `trajectory.Token`s.
+    """
+    text = Text(overflow="fold")
+    for token in tokens:
+        shown = _END if token.is_end else visible(token.text)
+        text.append(shown, style=_style(token.probability))
+    return text
+
+
+def _style(probability):
+    """Returns a token's style; without colour italics and a line still tell."""
+    doubt = showing.doubt(probability)
+    if not doubt:
+        return Style()
+    red, green, blue = showing.tint(probability)
+    return Style(
+        color="black",
+        bgcolor=f"rgb({red},{green},{blue})",
+        italic=doubt == 1,
+        underline=doubt == 2,
+    )
 
 
 def draw(console, utterance, frames):
@@ -19,7 +95,7 @@ def draw(console, utterance, frames):
     Args:
       console: a rich Console.
       utterance: the request.
-      frames: iterable of `inference.Frame`s, in order; each is printed as it comes.
+      frames: iterable of `trajectory.Frame`s, in order; each is printed as it comes.
     """
     console.print(Text(f"{visible(utterance)}", style="bold"))
     before = ""
@@ -38,9 +114,3 @@ def highlight(before, after):
         style = _KEPT if operation == "equal" else _CHANGED
         text.append("".join(new[start:end]), style=style)
     return text
-
-
-def visible(text):
-    """Returns text on one line: control characters and line ends as escapes."""
-    escaped = [c if c.isprintable() else repr(c)[1:-1] for c in text]
-    return "".join(escaped)

@@ -11,8 +11,30 @@ from rich.console import Console
 from rich.text import Text
 
 from codefusion import shipped
+from codefusion.analysis import trajectory
 from codefusion.commands import denoising, trained
 from codefusion.training.compile_cache import compile_cache
+
+# Flags that are arguments of `Generator.stream` and `trajectory.film` alike.
+_CHOICES = ("steps", "seed", "truncate", "guidance", "language")
+_LINES = 8
+# Draws side by side, where the command does not say how many candidates it wants.
+_DRAWS = 4
+
+
+class _Film(flags.ArgumentParser):
+    """Parses --show_denoising: alone it is True, otherwise a file."""
+
+    _words = {"true": True, "false": False}
+
+    def parse(self, argument):
+        """Returns True, False or the path of a film; raises ValueError for another."""
+        if isinstance(argument, bool):
+            return argument
+        if argument.lower() in self._words:
+            return self._words[argument.lower()]
+        trajectory.writer(argument)
+        return argument
 
 
 def define(flag_values):
@@ -33,11 +55,18 @@ def define(flag_values):
         flag_values=flag_values,
     )
     flags.DEFINE_integer(
-        "frames", 8, "Lines drawn by --show_denoising.", 2, flag_values=flag_values
+        "frames",
+        None,
+        "Most steps shown by --show_denoising: else 8 lines, 6 in a picture, 100 in "
+        "a page.",
+        lower_bound=2,
+        flag_values=flag_values,
     )
+    shown = "Show denoising here, or as a film: =FILE.html, .png, .svg or .pdf."
+    film = flags.Flag(_Film(), None, "show_denoising", False, shown, boolean=True)
+    flags.DEFINE_flag(film, flag_values)
     switches = {
         "truncate": "Cut utterances that are too long instead of refusing them.",
-        "show_denoising": "Draw one denoising at chosen steps.",
         "json": "Print one JSON object a line.",
     }
     for name, text in switches.items():
@@ -65,24 +94,26 @@ def answer(model, utterances, options):
     """
     language, truncate = options.language, options.truncate
     check_lengths(model, utterances, truncate=truncate, language=language)
-    batches = model.stream(
-        utterances,
-        num_candidates=options.num_candidates,
-        steps=options.steps,
-        seed=options.seed,
-        truncate=truncate,
-        guidance=options.guidance,
-        language=language,
-    )
+    choices = {key: options[key].value for key in _CHOICES}
+    batches = model.stream(utterances, num_candidates=options.num_candidates, **choices)
     console = Console(soft_wrap=True, highlight=False)
     answers = itertools.chain.from_iterable(batches)
-    for utterance, candidates in zip(utterances, answers, strict=True):
-        frames = _frames(model, utterance, options)
+    films = []
+    for number, candidates in enumerate(answers):
+        utterance, frames = utterances[number], []
+        asked = dict(number=number, **choices)
+        if isinstance(options.show_denoising, str):
+            films.append(_film(model, utterance, candidates, options, asked))
+        elif options.show_denoising:
+            frames = _frames(model, console, utterance, options, asked)
         if options.json:
             line = as_json(utterance, candidates, frames, seed=options.seed)
             print(line, flush=True)
         else:
             show(console, utterance, candidates, frames)
+    if films:
+        paths = trajectory.save(films, options.show_denoising, stills=options.frames)
+        _tell(paths, options)
 
 
 def read_utterances(words, stdin):
@@ -162,16 +193,27 @@ def show(console, utterance, candidates, frames):
     console.print()
 
 
-def _frames(model, utterance, options):
-    """Returns the Frames of an utterance, a list; none without --show_denoising."""
-    if not options.show_denoising:
-        return []
-    return model.denoising_frames(
+def _film(model, utterance, candidates, options, asked):
+    """Returns the Film of an utterance, of the draws that its candidates come from."""
+    return trajectory.film(
+        model,
         utterance,
-        seed=options.seed,
-        steps=options.steps,
-        frames=options.frames,
-        truncate=options.truncate,
-        guidance=options.guidance,
-        language=options.language,
+        num_draws=options.num_candidates or _DRAWS,
+        candidates=[candidate.text for candidate in candidates],
+        **asked,
     )
+
+
+def _frames(model, console, utterance, options, asked):
+    """Returns the Frames of an utterance, a list; a terminal sees them move before."""
+    moves = console.is_terminal and not options.json
+    film = trajectory.film(model, utterance, num_draws=_DRAWS if moves else 1, **asked)
+    if moves:
+        denoising.play(console, film)
+    return film.frames(options.frames or _LINES)
+
+
+def _tell(paths, options):
+    """Prints where films were written, beside the answers where these are JSON."""
+    for path in paths:
+        print(f"film: {path}", file=sys.stderr if options.json else sys.stdout)

@@ -3,8 +3,10 @@
 import io
 import json
 
+import pytest
 from rich.console import Console
 
+from codefusion import main
 from codefusion.commands import sample
 from codefusion.inference import Candidate
 
@@ -35,3 +37,26 @@ def test_a_text_that_several_draws_agree_on_is_shown_once():
     same = Candidate("Blank()", -0.1)
     lines = shown(same, Candidate("Unique()", -0.5), same, same)
     assert lines[1:] == ["1. -0.100 Blank() (3 times)", "2. -0.500 Unique()"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], False),
+        (["--show_denoising"], True),
+        (["--noshow_denoising"], False),
+        (["--show_denoising=true"], True),
+        (["--show_denoising=a/film.HTML"], "a/film.HTML"),
+    ],
+)
+def test_denoising_is_shown_here_or_in_a_file(words, expected):
+    parsed = main.parse("sample", [*words, "a request"])
+    assert parsed.flags.show_denoising == expected
+    assert parsed.words == ("a request",)
+
+
+def test_a_film_in_an_unknown_kind_of_file_is_refused_in_one_line(capsys):
+    assert main.main(["codefusion", "sample", "--show_denoising=film.gif", "a"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "expected" in error and ".html" in error and "film.gif" in error

@@ -1,0 +1,1 @@
+"""What is looked at and not scored: the denoising film, the curves of a run."""
