@@ -3,6 +3,7 @@
 #
 #   make quickstart                    train a small model on a CPU and watch it write rules
 #   make test                          the test suite, at most ten minutes on two cores
+#   make tables                        every table of configs/tables from results/runs
 #   make PYTHON=python3.12 test        the same with another Python
 
 PYTHON ?= python3
@@ -26,7 +27,7 @@ JAX_VERSION := import jax; print(jax.__version__)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: quickstart test test-slow test-tpu-compile test-tpu-compile-slow test-gpu-compile \
-  test-reliability lint format doctor clean
+  test-reliability tables figures lint format doctor clean
 
 quickstart: $(CORE)
 	$(BIN)/codefusion train --config=$(CONFIG) --workdir=$(WORKDIR) $(FLAGS)
@@ -58,6 +59,13 @@ test-tpu-compile-slow: $(LIBTPU)
 test-gpu-compile: $(CUDA)
 	JAX_PLATFORMS=cpu PYTHONPATH=$(CUDA) $(BIN)/python -m pytest -q -m gpu_compile
 
+# Every table anew from what is kept of its runs: nothing is trained.
+tables: $(CORE)
+	$(BIN)/codefusion table configs/tables/*.py --workdir=results --stored=results/runs --notrain
+
+figures: $(DEV)
+	$(BIN)/python -m experiments.plots results/tables/steps.json results/tables/frontier.json
+
 lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -77,7 +85,7 @@ $(CORE): setup.cfg pyproject.toml
 	@touch $@
 
 $(DEV): $(CORE)
-	$(PIP) -e '.[dev,eval,tensorboard]'
+	$(PIP) -e '.[dev,eval,plot,tensorboard]'
 	@touch $@
 
 $(LIBTPU): $(DEV)

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from codefusion import assemble, config, main, types
-from codefusion.commands import table
+from codefusion import assemble, config, diffusion, main, ranking, types
+from codefusion.commands import sweep, table
 from codefusion.training import optimizers, step
 from experiments import runs
 
@@ -113,11 +113,27 @@ def test_a_config_opens_with_its_command(name):
 @pytest.mark.parametrize("name", TABLES)
 def test_every_row_of_a_table_checks(name):
     assert f"codefusion table --config={name}" in docstring(name)
-    _, swept = table.read_sweep(str(ROOT / name))
+    _, swept = sweep.read(str(ROOT / name))
     assert swept
-    for run in swept:
+    rows = {run.name.removesuffix(f"_seed{run.seed}"): run for run in swept}
+    for run in rows.values():
         run = run._replace(file=str(ROOT / run.file))
         assert table.config_of(run, argparse.Namespace(data_dir=None)).data.name
+
+
+def test_a_run_is_the_same_in_all_tables():
+    found = {}
+    for name in TABLES:
+        for run in sweep.read(str(ROOT / name))[1]:
+            what = (run.file, run.changes, run.trained.name)
+            assert found.setdefault(run.name, what) == what, run.name
+
+
+def test_the_tables_have_every_ranking_and_sampler():
+    rankings = namespace("configs/tables/rankings.py")["RANKINGS"]
+    samplers = namespace("configs/tables/steps.py")["SAMPLERS"]
+    assert set(rankings) == set(ranking.RANKINGS)
+    assert set(samplers) == set(diffusion.SAMPLERS)
 
 
 @pytest.mark.parametrize("name", FILES)

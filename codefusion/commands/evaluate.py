@@ -10,7 +10,7 @@ from rich.table import Table
 
 from codefusion import assemble
 from codefusion import config as configs
-from codefusion.commands import options, train, trained
+from codefusion.commands import options, provenance, train, trained
 from codefusion.commands.waiting import Waiting
 from codefusion.evaluation import predict, score
 from codefusion.training.compile_cache import compile_cache
@@ -21,6 +21,7 @@ _PLACES = {
     "max_rows": ("evaluation", "max_rows"),
     "seed": ("evaluation", "seed"),
     "split": ("evaluation", "split"),
+    "dataset": ("evaluation", "dataset"),
 }
 
 
@@ -34,9 +35,10 @@ def define(flag_values):
     }
     for name, text in settings.items():
         flags.DEFINE_integer(name, None, text, lower_bound=0, flag_values=flag_values)
-    flags.DEFINE_string(
-        "split", None, "In place of evaluation.split.", flag_values=flag_values
-    )
+    for name in ("split", "dataset"):
+        flags.DEFINE_string(
+            name, None, f"In place of evaluation.{name}.", flag_values=flag_values
+        )
     flags.DEFINE_string(
         "predictions",
         None,
@@ -85,12 +87,12 @@ def write_predictions(model, config, workdir):
     Args:
       model: the Generator.
       config: a checked config; its evaluation and sampler sections are used.
-      workdir: folder that gets `predictions/`.
+      workdir: folder of the model; it gets `predictions/`.
 
     Returns:
       A path; its header counts the utterances of which only the beginning was read.
     """
-    dataset = assemble.dataset(config)
+    dataset = assemble.evaluated(config)
     chosen = config.evaluation
     rows = predict.choose_rows(dataset.examples(chosen.split), chosen.max_rows)
     if not rows:
@@ -106,6 +108,7 @@ def write_predictions(model, config, workdir):
                 steps=config.sampler.get("num_steps"),
                 seed=chosen.seed,
                 truncate=True,
+                language=dataset.language,
                 progress=waiting.update,
             )
             return [tuple(zip(*answer, strict=True)) for answer in answers]
@@ -113,20 +116,24 @@ def write_predictions(model, config, workdir):
         predictions = predict.predict(rows, generate)
     name = run_name(dataset, config, model.step)
     path = pathlib.Path(workdir, "predictions", f"{name}.jsonl")
-    told = header(model, config, dataset)
-    told["truncated_utterances"] = sum(is_long(model, row.utterance) for row in rows)
+    told = header(model, config, dataset) | provenance.facts(model, workdir)
+    told["truncated_utterances"] = sum(
+        is_long(model, row.utterance, dataset.language) for row in rows
+    )
     predict.write_predictions(path, told, predictions)
     return path
 
 
-def is_long(model, utterance):
+def is_long(model, utterance, language):
     """Returns whether a model reads only the beginning of an utterance, bool.
 
     Args:
       model: a Generator.
       utterance: str.
+      language: of the program that is wanted.
     """
-    return len(model.tokenizer.encode(utterance)) >= model.config.data.source_length
+    request = assemble.request(model.config, utterance, language)
+    return len(model.tokenizer.encode(request)) >= model.config.data.source_length
 
 
 def run_name(dataset, config, step):
@@ -204,7 +211,7 @@ def write_scores(predictions, config, *, embed=None):
     Returns:
       A path in `scores/` for a file in `predictions/`, else beside the file.
     """
-    dataset = assemble.dataset(config)
+    dataset = assemble.evaluated(config)
     head, _ = predict.read_predictions(predictions)
     scores = score.score(
         predictions,
@@ -270,6 +277,9 @@ def scoring_config(call):
         config = configs.base()
         config.data = saved["config"]["data"]
         config.evaluation.update(saved["config"]["evaluation"])
+        if config.evaluation.dataset:  # what it may be is in these
+            config.source = saved["config"]["source"]
+            config.training.mixture = saved["config"]["training"]["mixture"]
     options.set_data_dir(config, call.flags)
     return assemble.check(config)
 

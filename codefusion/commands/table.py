@@ -1,45 +1,30 @@
 """`codefusion table`: trains and evaluates each row that lacks scores; renders them.
 
 A table's config file holds `TABLE`, a name in `evaluation.tables.TABLES`, and
-`sweep(add)`, which calls `add` once for each run:
+`sweep(add)`, which adds rows; see `sweep.Sweep`:
 
-    add("cf_rules", file="configs/cf_rules.py", title="codefusion")
+    add("cf_rules", file="configs/cf_rules.py", title="codefusion", seeds=(0, 1, 2))
+    add("few", of="cf_rules", title="5 steps", changes={"sampler.num_steps": 5})
 
-Runs of one title share a line of the table, one data set each.
+Runs of one title share a line of the table: of each data set one, or one for each seed.
+Runs of one name in one work directory are one run, whatever tables they are in.
 """
 
+import copy
+import dataclasses
+import fnmatch
+import functools
 import json
 import os
 import pathlib
-import runpy
-from typing import NamedTuple
 
 from absl import flags
 
 from codefusion import assemble, checkpoints, inference, main
 from codefusion import config as configs
-from codefusion.commands import evaluate, options, train
-from codefusion.evaluation import score, tables
-
-
-class Run(NamedTuple):
-    """One training run of a table.
-
-    Attributes:
-      name: of its folder in the table's work directory.
-      file: its config file, FILE[:arg].
-      title: of its line in the table.
-      beside: the paper's system under which the line stands, "" for the end.
-      changes: dotted key -> value, what differs from the file.
-      scores: a stored scores file to use in place of a run, or "".
-    """
-
-    name: str
-    file: str
-    title: str = "codefusion (ours)"
-    beside: str = "CodeFusion 75M"
-    changes: dict | None = None
-    scores: str = ""
+from codefusion.commands import evaluate, options, sweep, train
+from codefusion.evaluation import rendering, score, seeds, tables
+from codefusion.training.compile_cache import compile_cache
 
 
 def define(flag_values):
@@ -50,49 +35,58 @@ def define(flag_values):
         "Train rows that lack it; without, rows without scores stay blank.",
         flag_values=flag_values,
     )
+    flags.DEFINE_string(
+        "rows",
+        None,
+        "Train these alone, a pattern of names such as 'cf_rules*'.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "stored",
+        None,
+        "Folder of kept runs, whose scores serve where the work directory has none.",
+        flag_values=flag_values,
+    )
     options.define_data_dir(flag_values)
     options.define_codebert(flag_values)
 
 
 def run(call):
-    """Writes table.json, table.md and table.tex, and prints the Markdown."""
-    if not (call.config_file and call.flags.workdir):
+    """Writes JSON, Markdown and LaTeX of each table; prints the Markdown of one."""
+    files = [*filter(None, [call.config_file]), *call.words]
+    if not (files and call.flags.workdir):
         raise ValueError("table needs --config=configs/tables/FILE and --workdir=DIR.")
-    name, runs = read_sweep(call.config_file)
     embed = options.embedder(call.flags)
-    found = [
-        (each, path)
-        for each in runs
-        if (path := scores_of(each, call.flags, embed=embed))
-    ]
-    table = tables.build(name, entries(found))
-    written = tables.write_table(pathlib.Path(call.flags.workdir, "tables"), table)
-    print(tables.markdown(table))
-    print("\n".join(written))
+    sweeps = [sweep.read(file) for file in files]  # faults of all before any training
+    for name, runs in sweeps:
+        table = tables.build(name, entries(runs, call.flags, embed=embed))
+        written = tables.write_table(pathlib.Path(call.flags.workdir, "tables"), table)
+        if len(sweeps) == 1:
+            print(rendering.markdown(table))
+        print("\n".join(written), flush=True)
 
 
-def read_sweep(config_file):
-    """Returns a table file's table name and its list of `Run`s."""
-    module = runpy.run_path(config_file.partition(":")[0])
-    missing = {"TABLE", "sweep"} - set(module)
-    if missing:
-        raise ValueError(
-            f"{config_file} lacks {', '.join(sorted(missing))}; expected TABLE, one of "
-            f"{', '.join(sorted(tables.TABLES))}, and sweep(add)."
-        )
-    runs = []
-    module["sweep"](lambda *args, **kwargs: runs.append(Run(*args, **kwargs)))
-    return module["TABLE"], runs
+def entries(runs, given, *, embed=None):
+    """Returns the lines of a table, list of `Entry`: runs put together by title.
 
-
-def entries(found):
-    """Returns the lines of a table: (run, scores path) pairs put together by title."""
+    Args:
+      runs: list of `sweep.Run`.
+      given: the command's flags.
+      embed: for `codebert_score`, str -> float[T, D]; None where there is no model.
+    """
     lines = {}
-    for each, path in found:
-        lines.setdefault((each.title, each.beside), []).append(str(path))
+    for each in runs:
+        found, missing = lines.setdefault((each.title, each.beside), ([], []))
+        path = scores_of(each, given, embed=embed)
+        if path:
+            found.append(str(path))
+        else:
+            config = config_of(each, given)
+            dataset = config.evaluation.dataset or config.data.name
+            missing.append((dataset, each.name))
     return [
-        tables.Entry(title, tuple(paths), beside)
-        for (title, beside), paths in lines.items()
+        tables.Entry(title, tuple(found), beside, tuple(missing))
+        for (title, beside), (found, missing) in lines.items()
     ]
 
 
@@ -100,13 +94,28 @@ def config_of(each, given):
     """Returns the checked config of a run: its file under its changes.
 
     Args:
-      each: a `Run`.
+      each: a `sweep.Run`.
       given: the command's flags.
     """
-    config = main.parse("table", [f"--config={each.file}"]).config
-    for key, value in (each.changes or {}).items():
-        config.update_from_flattened_dict({key: value})
+    modified = os.stat(each.file.partition(":")[0]).st_mtime_ns
+    config = _checked(each.file, json.dumps(each.changes), modified)
+    config = copy.deepcopy(config)
     options.set_data_dir(config, given)
+    return config
+
+
+@functools.lru_cache(maxsize=4096)
+def _checked(file, changes, modified):
+    """Returns what `config_of` does, for the tables that share runs."""
+    del modified  # so that a file that is written again is read again
+    config = main.parse("table", [f"--config={file}"]).config
+    for key, value in json.loads(changes).items():
+        configs.check_key(key)
+        *path, last = key.split(".")
+        section = config
+        for name in path:
+            section = section[name]
+        section[last] = value
     return assemble.check(config)
 
 
@@ -114,23 +123,53 @@ def scores_of(each, given, *, embed=None):
     """Returns the path of a run's scores, made if need be; None where it may not be.
 
     Args:
-      each: a `Run`.
+      each: a `sweep.Run`.
       given: the command's flags.
       embed: for `codebert_score`, str -> float[T, D]; None where there is no model.
     """
     if each.scores:
-        return each.scores
+        return each.scores if os.path.isfile(each.scores) else None
     config = config_of(each, given)
-    folder = os.path.join(given.workdir, each.name)
-    found = stored_scores(folder, config)
-    if found:
-        return with_codebert(found, config, embed) if embed else found
-    if not given.train:
+    for workdir in filter(None, (given.workdir, given.stored)):
+        found = stored_scores(os.path.join(workdir, each.trained.name), config)
+        if found:
+            return with_codebert(found, config, embed) if embed else found
+    if not may_run(each, given):
         return None
-    train.train(config, folder)
-    model = inference.load(folder)
-    path = evaluate.write_predictions(model, config, folder)
+    folder = os.path.join(given.workdir, each.trained.name)
+    model = trained_model(config_of(each.trained, given), folder)
+    parts = assemble.parts(config, model.tokenizer.vocab_size)
+    model = dataclasses.replace(model, config=config, parts=parts)
+    with compile_cache(folder):
+        path = evaluate.write_predictions(model, config, folder)
     return evaluate.write_scores(path, config, embed=embed)
+
+
+def may_run(each, given):
+    """Returns whether a run that lacks scores is to be trained and evaluated, bool.
+
+    Args:
+      each: a `sweep.Run`.
+      given: the command's flags.
+    """
+    if given.rows is None:
+        return given.train and not each.on_request
+    return given.train and fnmatch.fnmatchcase(each.name, given.rows)
+
+
+def trained_model(config, folder):
+    """Returns the Generator of a run, trained if it is not, or not to its end.
+
+    Args:
+      config: the run's checked config.
+      folder: its work directory.
+    """
+    steps = checkpoints.Checkpoints(folder).steps()
+    if steps and steps[-1] == config.pretraining.num_steps + config.training.num_steps:
+        train.check_same_run(pathlib.Path(folder, "config.json"), config)
+    else:
+        train.train(config, folder)
+    return inference.load(folder)
 
 
 def with_codebert(scores, config, embed):
@@ -152,18 +191,32 @@ def stored_scores(folder, config):
     """Returns the path of a run's scores that are of its config and newest step.
 
     Args:
-      folder: the run's work directory.
+      folder: the run's work directory, or one that holds no more than its scores.
       config: a checked config.
 
     Returns:
       A path, or None where other scores, or none, are there.
     """
+    files = sorted(pathlib.Path(folder, "scores").glob("*.json"))
+    if not files:
+        return None
     # Through JSON, as in the file: tuples become lists.
-    wanted = json.loads(configs.to_json(train.portable(config)))
+    wanted = json.loads(configs.to_json(config))
+    wanted["data"].pop("data_dir", None)
     steps = checkpoints.Checkpoints(folder).steps()
-    for path in sorted(pathlib.Path(folder, "scores").glob("*.json")):
-        header = score.read_scores(path)["header"]
-        newest = steps[-1] if steps else header["checkpoint_step"]
-        if header["config"] == wanted and header["checkpoint_step"] == newest:
-            return path
-    return None
+    found = []
+    for path in files:
+        header = _header(path, path.stat().st_mtime_ns)
+        if not steps or header["checkpoint_step"] == steps[-1]:
+            found.append((header["checkpoint_step"], path, header["config"]))
+    found.sort(key=lambda each: -each[0])
+    same = (path for _, path, config in found if config == wanted)
+    alike = (path for _, path, config in found if not seeds.differences(config, wanted))
+    return next(same, None) or next(alike, None)
+
+
+@functools.lru_cache(maxsize=4096)
+def _header(path, modified):
+    """Returns the header of a file of scores, which many rows look at."""
+    del modified  # so that a file that is written again is read again
+    return score.read_scores(path)["header"]

@@ -28,6 +28,12 @@ HEADER_FIELDS = {
     "max_rows": int,
     "truncated_utterances": int,
 }
+# What it says where it is known; files from before lack these.
+OPTIONAL_FIELDS = {
+    "parameters": int,
+    "training_seconds": float,  # what the run's processes ran, evaluations left out
+    "hardware": str,  # of the machine that predicted: devices, or processor and cores
+}
 
 
 def choose_rows(examples, max_rows):
@@ -71,7 +77,8 @@ def write_predictions(path, header, rows):
 
     Args:
       path: of the file, str or path; its folder is made.
-      header: the values of HEADER_FIELDS, and others if wanted, dict.
+      header: the values of HEADER_FIELDS, of OPTIONAL_FIELDS as far as known, and
+        others if wanted, dict.
       rows: dicts with `id`, `candidates` and `log_probs`; a log-probability that is
         not finite becomes null.
     """
@@ -130,7 +137,10 @@ def _load(line, place):
 
 
 def _check_header(header, place):
-    for key, kind in HEADER_FIELDS.items():
+    known = {
+        key: OPTIONAL_FIELDS[key] for key in OPTIONAL_FIELDS.keys() & header.keys()
+    }
+    for key, kind in (HEADER_FIELDS | known).items():
         value = header.get(key)
         if not isinstance(value, kind) or isinstance(value, bool):
             raise ValueError(f"{place}: {key}: is {value!r}; expected {kind.__name__}.")

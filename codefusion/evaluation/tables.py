@@ -1,8 +1,8 @@
-"""Builds a table of the paper's figures and ours from scores.json files.
+"""Builds a table of the paper's figures and ours from files of scores.
 
-`build` makes the table as plain data, which is what table.json holds; `markdown` and
-`latex` print that data and nothing else. A line of ours stands under the line of the
-system that it is compared with.
+`build` makes the table as plain data, which is what table.json holds; `rendering`
+prints that data and nothing else. A line of ours stands under the line of the system
+that it is compared with. A line whose runs have no scores is blank and says so.
 """
 
 import dataclasses
@@ -10,127 +10,8 @@ import json
 import os
 
 from codefusion import files
-from codefusion.evaluation import paper
-from codefusion.evaluation.score import read_scores
-
-LANGUAGES = {"conala": "Python", "nl2bash": "Bash", "cf_rules": "CF"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Column:
-    """A number that scores.json holds.
-
-    Attributes:
-      group: heading over several columns.
-      title: heading of this one.
-      path: keys down to the summary with `mean`, `low` and `high`.
-      dataset: whose scores; None for any, if a row has but one.
-      scale: what to multiply by.
-      digits: how many to print after the point.
-    """
-
-    group: str
-    title: str
-    path: tuple[str, ...]
-    dataset: str | None = None
-    scale: float = 100.0
-    digits: int = 1
-
-    def cell(self, scores, before):
-        """Returns the cell of a row, dict: empty, `text`, or `value`, `low`, `high`.
-
-        Args:
-          scores: what `score` returned, by data set, dict.
-          before: the cells of this row so far, list.
-        """
-        found = scores.get(self.dataset) if self.dataset else _only(scores)
-        if found is None:
-            return {}
-        if self.path[1] in found["unavailable"]:
-            return {"text": found["unavailable"][self.path[1]]}
-        for key in self.path:
-            found = found.get(key, {})
-        if found.get("mean") is None:
-            return {}
-        parts = {"value": "mean", "low": "low", "high": "high"}
-        return {k: round(found[v] * self.scale, 6) for k, v in parts.items()}
-
-
-@dataclasses.dataclass(frozen=True)
-class MeanColumn:
-    """The mean of the columns before it in a row, blank if one of them is."""
-
-    group: str
-    title: str = "mean"
-    digits: int = 1
-
-    def cell(self, scores, before):
-        """Returns the cell of a row; see `Column.cell`."""
-        values = [cell.get("value") for cell in before]
-        if not values or None in values:
-            return {}
-        return {"value": round(sum(values) / len(values), 6)}
-
-
-def _top(group, metric, dataset):
-    path = ("metrics", metric)
-    return [
-        Column(group, f"top-{k}", (*path, f"top{k}"), dataset=dataset)
-        for k in (1, 3, 5)
-    ]
-
-
-def _diversity(group, title, part):
-    return Column(group, title, ("diversity", part), scale=1.0, digits=2)
-
-
-TABLES = {
-    "table1": (
-        "Top-k of each language, %",
-        [
-            *_top("Python CodeBERTScore", "codebert_score", "conala"),
-            *_top("Python chrF", "chrf", "conala"),
-            *_top("Bash template match", "template_match_loose", "nl2bash"),
-            *_top("CF execution match", "execution_match", "cf_rules"),
-        ],
-    ),
-    "table2": (
-        "Diversity of the first five candidates",
-        [
-            *(
-                _diversity("distinct n-grams", str(n), f"distinct_{n}")
-                for n in range(1, 5)
-            ),
-            _diversity(
-                "between candidates", "hashed n-gram cosine", "hashed_ngram_similarity"
-            ),
-            _diversity("between candidates", "edit distance", "edit_distance"),
-        ],
-    ),
-    "table3": (
-        "Syntactically valid first candidates, %",
-        [
-            *(
-                Column(
-                    "valid top-1",
-                    LANGUAGES[name],
-                    ("metrics", "validity", "top1"),
-                    name,
-                )
-                for name in LANGUAGES
-            ),
-            MeanColumn("valid top-1"),
-        ],
-    ),
-    "generated": (
-        "Held-out generated rules, %",
-        [
-            *_top("execution match", "execution_match", "generated"),
-            *_top("exact match", "exact_match", "generated"),
-            Column("valid", "top-1", ("metrics", "validity", "top1"), "generated"),
-        ],
-    ),
-}
+from codefusion.evaluation import paper, rendering, seeds
+from codefusion.evaluation.layouts import LANGUAGES, TABLES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,13 +20,15 @@ class Entry:
 
     Attributes:
       title: of the line.
-      scores: paths of scores.json files, at most one for each data set.
+      scores: paths of scores.json files; several of one data set differ in seeds.
       beside: the paper's system under which the line stands; "" for the end.
+      missing: (data set, name) of each run of the line that has no scores.
     """
 
     title: str
     scores: tuple[str, ...] = ()
     beside: str = "CodeFusion 75M"
+    missing: tuple[tuple[str, str], ...] = ()
 
 
 def build(name, entries):
@@ -161,19 +44,20 @@ def build(name, entries):
     """
     if name not in TABLES:
         raise ValueError(f"TABLE is {name!r}; expected one of {sorted(TABLES)}.")
-    title, columns = TABLES[name]
+    layout, figures = TABLES[name], paper.FIGURES.get(name, {})
     footnotes, rows = [], []
-    for system, figures in paper.FIGURES.get(name, {}).items():
-        rows.append(_paper_row(system, figures, columns, footnotes))
+    for system in figures:
+        rows.append(_paper_row(system, figures[system], layout.columns, footnotes))
         beside = [entry for entry in entries if entry.beside == system]
-        rows += [_our_row(entry, columns, footnotes) for entry in beside]
-    others = [e for e in entries if e.beside not in paper.FIGURES.get(name, {})]
-    rows += [_our_row(entry, columns, footnotes) for entry in others]
+        rows += _our_rows(beside, layout, footnotes)
+    others = [entry for entry in entries if entry.beside not in figures]
+    rows += _our_rows(others, layout, footnotes)
     return {
         "name": name,
-        "title": title,
+        "title": layout.title,
         "columns": [
-            {"group": c.group, "title": c.title, "digits": c.digits} for c in columns
+            {"group": c.group, "title": c.title, "digits": c.digits}
+            for c in layout.columns
         ],
         "rows": rows,
         "footnotes": footnotes,
@@ -192,52 +76,15 @@ def write_table(folder, table):
     """
     source = json.dumps(table, indent=2, allow_nan=False) + "\n"
     table = json.loads(source)
-    texts = {"json": source, "md": markdown(table), "tex": latex(table)}
+    texts = {
+        "json": source,
+        "md": rendering.markdown(table),
+        "tex": rendering.latex(table),
+    }
     paths = [os.path.join(folder, f"{table['name']}.{kind}") for kind in texts]
     for path, text in zip(paths, texts.values(), strict=True):
         files.write_whole(path, text)
     return paths
-
-
-def markdown(table):
-    """Returns a table in Markdown, str.
-
-    Args:
-      table: what `build` returned or table.json holds, dict.
-    """
-    heads = [f"{c['group']}, {c['title']}" for c in table["columns"]]
-    lines = [["system", "source", *heads], ["---", "---", *["---:"] * len(heads)]]
-    for row in table["rows"]:
-        notes = f"<sup>{_numbers(row)}</sup>" if row["notes"] else ""
-        lines.append([row["title"] + notes, row["source"], *_printed(table, row)])
-    body = [
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
-        for line in lines
-    ]
-    notes = [f"<sup>{n}</sup> {text}  " for n, text in enumerate(table["footnotes"], 1)]
-    return "\n".join([f"### {table['title']}", "", *body, "", *notes]).rstrip() + "\n"
-
-
-def latex(table):
-    """Returns a table in LaTeX (package booktabs), str; see `markdown`."""
-    heads = [_escaped(c["title"]) for c in table["columns"]]
-    lines = [
-        f"% {_escaped(table['title'])}",
-        f"\\begin{{tabular}}{{ll{'r' * len(heads)}}}",
-        "\\toprule",
-        " & ".join(["", "", *_groups(table["columns"])]) + " \\\\",
-        " & ".join(["system", "source", *heads]) + " \\\\",
-        "\\midrule",
-    ]
-    for row in table["rows"]:
-        notes = f"\\textsuperscript{{{_numbers(row)}}}" if row["notes"] else ""
-        cells = [_escaped(cell) for cell in _printed(table, row)]
-        title = _escaped(row["title"]) + notes
-        lines.append(" & ".join([title, row["source"], *cells]) + " \\\\")
-    lines += ["\\bottomrule", "\\end{tabular}", ""]
-    for number, text in enumerate(table["footnotes"], 1):
-        lines.append(f"\\textsuperscript{{{number}}} {_escaped(text)}\\par")
-    return "\n".join(lines) + "\n"
 
 
 def _paper_row(system, figures, columns, footnotes):
@@ -247,32 +94,58 @@ def _paper_row(system, figures, columns, footnotes):
     return {"title": system, "source": "paper", "cells": cells, "notes": notes}
 
 
-def _our_row(entry, columns, footnotes):
-    scores = _by_dataset(entry)
-    cells = []
-    for column in columns:
-        cells.append(column.cell(scores, cells))
-    notes = [_note(provenance(found), footnotes) for found in scores.values()]
-    return {"title": entry.title, "source": "ours", "cells": cells, "notes": notes}
+def _our_rows(entries, layout, footnotes):
+    """Returns the rows of entries; of each one or, by data set, several."""
+    rows = []
+    for entry in entries:
+        line = _line(entry, layout)
+        for title, part, missing in _parts(entry, line, layout):
+            rows.append(_our_row(title, part, missing, layout, footnotes))
+    return rows
 
 
-def _by_dataset(entry):
-    """Returns the scores of a line by data set, dict."""
-    scores = {}
+def _our_row(title, line, missing, layout, footnotes):
+    cells = {}
+    for column in layout.columns:
+        cells[column.group, column.title] = column.cell(line, cells)
+    notes = [_note(layout.tell(found), footnotes) for found in line.values()]
+    if missing:
+        names = f" {', '.join(missing)}" if line else ""
+        notes.append(_note(f"No scores yet: not run{names}.", footnotes))
+    return {
+        "title": title,
+        "source": "ours",
+        "cells": list(cells.values()),
+        "notes": notes,
+    }
+
+
+def _line(entry, layout):
+    """Returns the files of a line, dict: data set -> list with one for each seed."""
+    line = {}
     for path in entry.scores:
-        found = read_scores(path)
-        dataset = found["header"]["dataset"]
-        if dataset in scores:
-            raise ValueError(
-                f"{path}: the line {entry.title!r} already has scores of {dataset}; "
-                "give each its own line."
-            )
-        scores[dataset] = found
-    return scores
+        found = layout.read(path)
+        others = line.setdefault(found["header"]["dataset"], [])
+        seeds.check_poolable(found, others, title=entry.title)
+        others.append(found)
+    return line
 
 
-def _only(scores):
-    return next(iter(scores.values())) if len(scores) == 1 else None
+def _parts(entry, line, layout):
+    """Returns (title, line, names of missing runs) of each row of an entry, list."""
+    if not layout.by_dataset:
+        return [(entry.title, line, [name for _, name in entry.missing])]
+    datasets = {*line, *(dataset for dataset, _ in entry.missing)}
+    order = [*LANGUAGES, *sorted(datasets - {*LANGUAGES})]
+    return [
+        (
+            f"{entry.title}, {LANGUAGES.get(dataset, dataset)}",
+            {dataset: line[dataset]} if dataset in line else {},
+            [name for of, name in entry.missing if of == dataset],
+        )
+        for dataset in order
+        if dataset in datasets
+    ]
 
 
 def _note(text, footnotes):
@@ -280,67 +153,3 @@ def _note(text, footnotes):
     if text not in footnotes:
         footnotes.append(text)
     return footnotes.index(text) + 1
-
-
-def provenance(scores):
-    """Returns in one sentence how a scores file came about, str.
-
-    Args:
-      scores: what `score` returned, dict.
-    """
-    header = scores["header"]
-    seen = scores["seen_in_training"]["mean"]
-    changed = "; ".join(header["config_diff"].split("\n")).strip("; ")
-    return (
-        f"{header['dataset']}, {header['scheme']} {header['split']} split, "
-        f"{scores['rows']:,} rows, {scores['quarantined']} quarantined, "
-        f"{100 * seen:.1f} % with a reference seen in training, "
-        f"{header['truncated_utterances']:,} with an utterance cut to the model's "
-        "length; "
-        f"{header['sampler']}, {header['num_steps']} steps, "
-        f"{scores['candidates']} candidates, seed {header['seed']}, "
-        f"checkpoint step {header['checkpoint_step']}, "
-        f"commit {header['commit'][:12]}, data {header['data_hash'][:12]}, "
-        f"tokenizer {header['tokenizer_hash'][:12]}; "
-        f"brackets: {100 * scores['bootstrap']['confidence']:.0f} % bootstrap interval "
-        "over rows, Wilson's where all are 0 or all 1; "
-        f"config changes: {changed or 'none'}."
-    )
-
-
-def _printed(table, row):
-    """Returns the cells of a row as text, list[str]."""
-    digits = [column["digits"] for column in table["columns"]]
-    return [_cell_text(c, d) for c, d in zip(row["cells"], digits, strict=True)]
-
-
-def _cell_text(cell, digits):
-    if "value" not in cell:
-        return cell.get("text", "")
-    text = f"{cell['value']:.{digits}f}"
-    if "low" in cell:
-        text += f" [{cell['low']:.{digits}f}, {cell['high']:.{digits}f}]"
-    return text
-
-
-def _numbers(row):
-    return ",".join(map(str, row["notes"]))
-
-
-def _groups(columns):
-    """Returns the upper heading cells of LaTeX, one for each run of equal groups."""
-    runs = []
-    for column in columns:
-        if runs and runs[-1][0] == column["group"]:
-            runs[-1][1] += 1
-        else:
-            runs.append([column["group"], 1])
-    return [f"\\multicolumn{{{n}}}{{c}}{{{_escaped(group)}}}" for group, n in runs]
-
-
-def _escaped(text):
-    """Returns a text with the marks that LaTeX reads as commands escaped, str."""
-    words = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}"}
-    words["^"] = "\\textasciicircum{}"
-    words |= {mark: f"\\{mark}" for mark in "_%&#${}"}
-    return "".join(words.get(character, character) for character in text)

@@ -131,3 +131,13 @@ def test_predict_asks_once_with_the_utterances_in_order(example):
     rows = predict.predict([example("ls", "1"), example("pwd", "2")], generate)
     assert asked == [["do it", "do it"]]
     assert [row["id"] for row in rows] == ["1", "2"]
+
+
+def test_what_may_be_unknown_may_be_missing_but_not_of_another_type(tmp_path, header):
+    path = tmp_path / "p.jsonl"
+    known = {"parameters": 12, "training_seconds": 3.5, "hardware": "2 x a processor"}
+    write_predictions(path, header | known, [ROW])
+    assert read_predictions(path)[0] == {"format": 1, **header, **known}
+    for key, wrong in (("parameters", 1.5), ("hardware", 2), ("parameters", True)):
+        with pytest.raises(ValueError, match=f"{key}: is {wrong}; expected"):
+            write_predictions(path, header | known | {key: wrong}, [ROW])

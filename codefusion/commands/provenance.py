@@ -1,0 +1,80 @@
+"""What a predictions file tells of its model beyond config and commit: size and cost.
+
+Everything here may be unknown and is left out then.
+"""
+
+import json
+import os
+import pathlib
+import platform
+
+import jax
+
+_TIME = "goodput.json"
+_NOT_TRAINING = {"evaluation"}  # amid training, for its curve
+
+
+def facts(model, workdir):
+    """Returns the optional fields of a header, dict; see `predict.OPTIONAL_FIELDS`.
+
+    Args:
+      model: the Generator.
+      workdir: the folder that it was read from.
+    """
+    found = {
+        "parameters": parameters(model),
+        "training_seconds": training_seconds(workdir, model),
+        "hardware": hardware(),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def parameters(model):
+    """Returns how many numbers a model has, embeddings and heads included, int.
+
+    Args:
+      model: the Generator.
+    """
+    return sum(leaf.size for leaf in jax.tree.leaves(model.params))
+
+
+def training_seconds(workdir, model):
+    """Returns how long the processes of a run ran, less its evaluations, float.
+
+    Starts, compilation, saves and lost work are counted, the time between two starts is
+    not.
+
+    Args:
+      workdir: the work directory.
+      model: the Generator of one of its checkpoints.
+
+    Returns:
+      Seconds; None where they are not known, or the run went on after the checkpoint.
+    """
+    stages = model.config.pretraining, model.config.training
+    if model.step != sum(stage.num_steps for stage in stages):
+        return None
+    try:
+        text = pathlib.Path(workdir, _TIME).read_text(encoding="utf-8")
+        seconds = json.loads(text)["seconds"]
+        return float(sum(seconds[key] for key in seconds.keys() - _NOT_TRAINING))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def hardware():
+    """Returns the devices of this machine, or its processor and usable cores, str."""
+    devices = jax.local_devices()
+    if devices[0].platform != "cpu":
+        return f"{len(devices)} x {devices[0].device_kind}"
+    return f"{len(os.sched_getaffinity(0))} x {_processor()}"
+
+
+def _processor():
+    """Returns the name of the processor, str; on Linux that of the model."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2] for line in lines if line.startswith("model name")]
+    return next(iter(names), "").strip() or platform.machine()
