@@ -23,6 +23,7 @@ COMMANDS = {
     "sample": "writes candidates for utterances, given as arguments or stdin lines",
     "evaluate": "writes predictions and scores of a split",
     "table": "trains and evaluates every row of a table that lacks it, and renders it",
+    "plot": "draws the curves of a run as one page and as pictures",
     "export": "writes a trained model as safetensors with a model card, and checks it",
     "data": "prepares, verifies and describes the data of a config",
     "plan": "compiles a config for TPUs or GPUs without one: memory, FLOPs, time",

@@ -79,7 +79,7 @@ def _style(probability):
         return Style()
     red, green, blue = showing.tint(probability)
     return Style(
-        color="black",
+        color="#000000",  # a terminal may call another colour black
         bgcolor=f"rgb({red},{green},{blue})",
         italic=doubt == 1,
         underline=doubt == 2,

@@ -1,4 +1,4 @@
-"""The film's page in headless Chromium; skipped where there is none.
+"""The film and the report in headless Chromium; skipped where there is none.
 
 Needs `pip install playwright` and a `chromium` on the path.
 """
@@ -7,7 +7,8 @@ import shutil
 
 import pytest
 
-from codefusion.analysis import trajectory
+from codefusion.analysis import report, trajectory
+from codefusion.analysis.charts import Chart, Line
 
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 pytestmark = pytest.mark.slow
@@ -80,9 +81,8 @@ def test_the_keyboard_moves_the_film(opened, film, tmp_path):
         assert state(page)[0] == expected
     assert state(page) == end
     page.keyboard.press(" ")
-    assert page.locator(".play").inner_text() == "Pause"
-    page.wait_for_function(f"document.querySelector('.scrub').value == {last}")
-    page.wait_for_function("document.querySelector('.play').textContent == 'Play'")
+    page.get_by_role("button", name="Pause").wait_for()
+    page.get_by_role("button", name="Play").wait_for()
     assert state(page) == end
     page.locator(".draw").first.focus()
     for _ in range(2):
@@ -97,12 +97,26 @@ def test_the_film_fits_and_is_read_in_every_scheme(opened, film, tmp_path):
     page = opened(path)
     page.keyboard.press("Home")
     page.locator(".numbers").check()
-    width = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    assert width <= 0
+    assert page.evaluate(TOO_WIDE) <= 0
     assert page.locator(".token[class*='doubt-2']").count() > 0
     for selector in (".token", ".note", ".readout", "h2", "h3", ".where", ".play"):
         assert contrast(page, selector) >= 4.5, selector
 
+
+def test_the_report_fits_and_is_read_in_every_scheme(opened, tmp_path):
+    points = tuple((10.0 * step, 1 / step) for step in range(1, 30))
+    lines = tuple(Line(f"part {i}", points, ((0.1, 0.2),) * 29) for i in range(6))
+    chart = Chart("some", "A title of a chart", "step", "loss", lines, note="A note.")
+    path = tmp_path / "report.html"
+    path.write_text(report.write("run", {"steps": "300"}, [chart] * 3, "a: 1 -> 2"))
+    page = opened(path)
+    assert page.locator("figure svg[role=img]").count() == 3
+    assert page.evaluate(TOO_WIDE) <= 0
+    for selector in ("h1", "th", "td", "figcaption", "li", ".last", ".note", "summary"):
+        assert contrast(page, selector) >= 4.5, selector
+
+
+TOO_WIDE = "document.documentElement.scrollWidth - innerWidth"
 
 # Backgrounds are laid over each other from the page up to the element.
 CONTRAST = """

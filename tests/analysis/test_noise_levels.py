@@ -1,0 +1,76 @@
+"""What a model reads at a noise level, and of which rows."""
+
+import importlib.util
+import pathlib
+import types
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from codefusion import assemble, diffusion
+from codefusion.analysis import noise_levels
+from codefusion.data.tokenizer import EOS_ID, Tokenizer
+from codefusion.types import Batch
+
+ROOT = pathlib.Path(__file__).parents[2]
+B, S, L, V = 16, 3, 8, 32
+TABLE = np.sqrt(V) * np.eye(V, dtype=np.float32)
+
+
+class Repeater:
+    """A network that takes what it sees for the answer."""
+
+    self_conditioning = True
+
+    def apply(self, variables, *args, method):
+        """Returns what a method of a model returns."""
+        return getattr(self, method)(*args)
+
+    def embed(self, target):
+        return jnp.asarray(TABLE)[target]
+
+    def encode(self, source, source_mask):
+        return None
+
+    def denoise(self, inputs, t, estimate, context):
+        return inputs
+
+    def decode(self, x0_hat, context, target):
+        return None, diffusion.nearest_log_probs(x0_hat, jnp.asarray(TABLE))
+
+
+def batch():
+    """Random targets, half of each row in the mask."""
+    rng = np.random.default_rng(0)
+    target, source = rng.integers(0, V, (B, L)), np.ones((B, S), np.int32)
+    mask = np.arange(L)[None].repeat(B, 0) < L // 2
+    return Batch(source, source > 0, target, mask, unsupervised=np.zeros(B, bool))
+
+
+def test_noise_hides_the_program_bit_by_bit():
+    parts = types.SimpleNamespace(
+        model=Repeater(), process=diffusion.GaussianProcess(diffusion.CosineSchedule())
+    )
+    model = types.SimpleNamespace(parts=parts, params={})
+    found = [noise_levels.measure(model, batch(), t) for t in (1.0, 0.8, 0.1)]
+    losses, right = zip(*found, strict=True)
+    assert sorted(losses, reverse=True) == list(losses)
+    assert right[0] < 0.2 < right[1] < 0.95 < right[2] == pytest.approx(1)
+
+
+def test_rows_are_those_of_the_split_that_fit():
+    path = ROOT / "configs" / "tiny.py"
+    spec = importlib.util.spec_from_file_location("tiny_config", path)
+    tiny = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tiny)
+    config = tiny.get_config()
+    config.data.update(size=60, held_out_size=20)
+    config = assemble.check(config)
+    examples = assemble.dataset(config).examples("test")
+    tokenizer = Tokenizer.train([each.code for each in examples], vocab_size=330)
+    model = types.SimpleNamespace(config=config, tokenizer=tokenizer, retrieval=None)
+    found = noise_levels.rows(model, "test", 10)
+    codes = [tokenizer.decode(row) for row in found.target]
+    assert 0 < len(codes) <= 10 and set(codes) <= {each.code for each in examples}
+    assert (found.target[found.target_mask] == EOS_ID).sum() == len(codes)
