@@ -25,7 +25,9 @@ _DRAWS = 4
 class _Film(flags.ArgumentParser):
     """Parses --show_denoising: alone it is True, otherwise a file."""
 
-    _words = {"true": True, "false": False}
+    _words = dict.fromkeys(("true", "t", "1"), True) | dict.fromkeys(
+        ("false", "f", "0"), False
+    )
 
     def parse(self, argument):
         """Returns True, False or the path of a film; raises ValueError for another."""

@@ -46,6 +46,7 @@ def test_a_text_that_several_draws_agree_on_is_shown_once():
         (["--show_denoising"], True),
         (["--noshow_denoising"], False),
         (["--show_denoising=true"], True),
+        (["--show_denoising=0"], False),
         (["--show_denoising=a/film.HTML"], "a/film.HTML"),
     ],
 )
