@@ -15,6 +15,7 @@ COLOURS = (
 )
 DASHES = ((), (6, 3), (2, 2), (8, 3, 2, 3), (10, 4), (4, 2, 1, 2))
 MAX_POINTS = 400
+_NEAR_ZERO = 0.6
 # Fewer points than this are marked, each by itself.
 FEW_POINTS = 25
 
@@ -107,7 +108,9 @@ def axis(values, *, is_log=False):
         return Axis(ticks[0], ticks[-1], ticks, True)
     if low == high:
         low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
-    step = _round_step((high - low) / 4)
+    if 0 < low < _NEAR_ZERO * high:  # so that heights may be compared
+        low = 0.0
+    step = _round_step((high - low) / 5)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(step * i for i in range(first, last + 1))
     return Axis(ticks[0], ticks[-1], ticks, False)

@@ -23,6 +23,10 @@ def test_an_axis_holds_its_values_and_names_a_few_round_ones():
         assert f"{step:.0e}"[0] in "125"
 
 
+def test_an_axis_starts_at_zero_where_its_values_come_near():
+    assert charts.axis([2.0, 5.0]).low == 0 and charts.axis([4.0, 5.0]).low == 4
+
+
 def test_a_logarithmic_axis_holds_its_values():
     rng = random.Random(0)
     for _ in range(300):
