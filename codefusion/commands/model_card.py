@@ -45,10 +45,10 @@ def text(workdir, out, config, tokenizer, params, extra):
       params: the exported parameters, a tree of arrays.
       extra: what the checkpoint holds beside its state, with `step`.
     """
-    name = config.data.name
+    names = sources(config) if config.source.language_tag else [config.data.name]
     sections = [
         _metadata(config),
-        f"# codefusion, {name}, step {extra['step']}",
+        f"# codefusion, {' + '.join(names)}, step {extra['step']}",
         _summary(config),
         _use(config),
         _training(config, tokenizer, extra),

@@ -53,6 +53,6 @@ def sentence(found):
         "in brackets the lowest and the highest of the rounds' medians; from text to "
         "text, without compilation and repairs; greedy decoding keeps its keys and "
         "values and ends with the program; the steps that take as long by a straight "
-        f"line through the medians; {header['command']}, commit "
+        f"line through the medians, if any do; {header['command']}, commit "
         f"{header['commit'][:12]}, on {header['hardware']}."
     )

@@ -34,6 +34,7 @@ def get_config():
 
 def sweep(add):
     """Adds the runs of the table."""
+    _add_shipped(add)
     for name, seeds in SEEDS.items():
         file = f"configs/{name}.py"
         add(name, file, title="codefusion", seeds=seeds)
@@ -61,3 +62,16 @@ def sweep(add):
                 beside="T5",
                 changes=changes,
             )
+    add(
+        "nl2bash_at_once",
+        "configs/nl2bash.py:at_once",
+        title="codefusion, all tokens at once",
+        seeds=(0,),
+    )
+
+
+def _add_shipped(add):
+    title = "the model in the package"
+    add("shipped", "configs/shipped.py", title=title)
+    changes = {"evaluation.dataset": "conala"}
+    add("shipped_conala", of="shipped", title=title, changes=changes)
