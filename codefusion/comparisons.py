@@ -41,14 +41,17 @@ def genie(config):
     """Makes the model that of GENIE (Lin et al. 2023).
 
     No decoder, tokens by the nearest embedding at the end, pre-training by restoring a
-    run of tokens, ancestral sampling. Unlike there the whole program is written, each
-    masked token leaves a mask of its own, and embeddings have unit RMS.
+    run of tokens, as many steps as follow where the config has none, ancestral
+    sampling. Unlike there the whole program is written, each masked token leaves a mask
+    of its own, and embeddings have unit RMS.
 
     Args:
       config: a ConfigDict of a diffusion model; it is changed.
     """
     _without_decoder(config)
     config.pretraining.update(cpd_weight=1.0, masked="run", mask_rate=0.3)
+    if not config.pretraining.num_steps:
+        config.pretraining.num_steps = config.training.num_steps
     config.inference.rounding = dict(name="grounding")
 
 
