@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from codefusion import config as configs
 from codefusion import consistency, diffusion, models, ranking, search, sharding
-from codefusion.data import datasets, neighbors, pipeline, syntax
+from codefusion.data import behaviour, datasets, neighbors, pipeline, syntax
 from codefusion.data import tokenizer as tokenizers
 from codefusion.training import loop, objectives, optimizers
 from pallas_kernels import attention
@@ -39,6 +39,7 @@ class Parts:
       ranking: orders the draws of one request.
       rounding: how the last estimate becomes tokens.
       is_valid: whether a text is a program of a language, (text, language) -> bool.
+      classify: which texts do the same, (texts, language) -> a value for each.
     """
 
     model: models.CodeFusion | models.Autoregressive
@@ -49,6 +50,7 @@ class Parts:
     ranking: object
     rounding: object
     is_valid: object
+    classify: object
 
 
 def tables():
@@ -128,6 +130,7 @@ def parts(config, vocab_size):
         ranking=configs.build(ranking.RANKINGS, config.inference.ranking),
         rounding=configs.build(diffusion.ROUNDINGS, config.inference.rounding),
         is_valid=syntax.is_valid,
+        classify=behaviour.classes,
     )
 
 

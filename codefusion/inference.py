@@ -163,11 +163,10 @@ class Generator:
         language = self._language(language)
         contexts = settings.num_contexts
         sources = self._sources(utterances, contexts, truncate, language)
-        is_valid = functools.partial(self.parts.is_valid, language=language)
         for start in range(0, len(utterances), settings.batch_size):
             chunk = sources[start : start + settings.batch_size]
             draws = self._draw(chunk, start, seed, settings, steps)
-            yield [self._rank(draw, settings, is_valid) for draw in draws]
+            yield [self._rank(draw, settings, language) for draw in draws]
 
     def trajectory(
         self,
@@ -332,16 +331,22 @@ class Generator:
         parts = [requests.padded(rows, c, *lengths)[0] for c in range(num_contexts)]
         return np.stack(parts, axis=1)
 
-    def _rank(self, draws, settings, is_valid):
+    def _rank(self, draws, settings, language):
         """Returns the candidates of one request from all its draws."""
-        is_valid = functools.cache(is_valid)
+        judge = functools.partial(self.parts.is_valid, language=language)
+        is_valid = functools.cache(judge)
         found = [
             self._program(decoding.Draw(*leaves), settings.num_repairs, is_valid)
             for leaves in zip(*draws, strict=True)
         ]
         texts = [program.text for program in found]
         preferred = [is_valid(t) for t in texts] if settings.prefer_valid else None
-        order = self.parts.ranking.rank(texts, [p.log_prob for p in found], preferred)
+        order = self.parts.ranking.rank(
+            texts,
+            [program.log_prob for program in found],
+            preferred,
+            functools.partial(self.parts.classify, language=language),
+        )
         return [found[i] for i in order[: settings.num_candidates]]
 
     def _program(self, draw, num_repairs, is_valid):

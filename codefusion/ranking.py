@@ -1,4 +1,4 @@
-"""Orders the draws of one request: by probability, by votes or by minimum Bayes risk.
+"""Orders the draws of one request: by probability, votes, behaviour or risk.
 
 A request is drawn several times and answered with a few candidates. Equal draws
 merge: a text is offered once, and how often it was drawn counts as its votes. Repeats
@@ -23,7 +23,7 @@ import numpy as np
 class InOrder:
     """Keeps the order of the draws."""
 
-    def rank(self, candidates, log_probs, preferred=None):
+    def rank(self, candidates, log_probs, preferred=None, classify=None):
         """Returns the indices of all draws, the best first.
 
         Args:
@@ -31,6 +31,8 @@ class InOrder:
           log_probs: mean token log-probability of each, list[float].
           preferred: whether to put each before those that are not, list[bool] with
             one value for equal texts; None makes no difference between them.
+          classify: list of texts -> a value for each, equal where two do the same;
+            `Agreement` alone asks, to which None says that only equal texts do.
 
         Returns:
           Each index into candidates once, list[int].
@@ -43,7 +45,7 @@ class InOrder:
 class LogProb:
     """Orders distinct texts by mean token log-probability, votes breaking ties."""
 
-    def rank(self, candidates, log_probs, preferred=None):
+    def rank(self, candidates, log_probs, preferred=None, classify=None):
         """Returns the indices, the likeliest text first; see `InOrder.rank`."""
         preferred = _checked(candidates, log_probs, preferred)
         votes = collections.Counter(candidates)
@@ -60,7 +62,7 @@ class LogProb:
 class Votes:
     """Orders distinct texts by how often they were drawn."""
 
-    def rank(self, candidates, log_probs, preferred=None):
+    def rank(self, candidates, log_probs, preferred=None, classify=None):
         """Returns the indices, the most frequent text first; see `InOrder.rank`."""
         preferred = _checked(candidates, log_probs, preferred)
         votes = collections.Counter(candidates)
@@ -72,6 +74,34 @@ class Votes:
 
 
 @dataclasses.dataclass(frozen=True)
+class Agreement:
+    """Orders what programs do by how many draws do it, a text for each.
+
+    Execution agreement (Li et al. 2022, AlphaCode; Shi et al. 2022): programs that do
+    the same vote together, and the most frequent one stands for them. Further texts
+    that do the same come after all that do something else.
+    """
+
+    def rank(self, candidates, log_probs, preferred=None, classify=None):
+        """Returns the indices, the likeliest behaviour first; see `InOrder.rank`."""
+        preferred = _checked(candidates, log_probs, preferred)
+        done = classify(candidates) if classify else candidates
+        alike = collections.Counter(done)
+        votes = collections.Counter(candidates)
+        scores = [
+            (first, alike[what], votes[text])
+            for text, what, first in zip(candidates, done, preferred, strict=True)
+        ]
+        order = _best(candidates, log_probs, scores=scores)
+        distinct, repeats = order[: len(votes)], order[len(votes) :]
+        shown = {}
+        for index in distinct:
+            shown.setdefault(done[index], index)
+        distinct.sort(key=lambda i: (not preferred[i], shown[done[i]] != i))
+        return distinct + repeats
+
+
+@dataclasses.dataclass(frozen=True)
 class MinimumBayesRisk:
     """Orders distinct texts by their similarity to all draws, repeats included.
 
@@ -79,7 +109,7 @@ class MinimumBayesRisk:
     second is often nearly the first.
     """
 
-    def rank(self, candidates, log_probs, preferred=None):
+    def rank(self, candidates, log_probs, preferred=None, classify=None):
         """Returns the indices, the least risky text first; see `InOrder.rank`."""
         return _by_similarity(_least_risk, candidates, log_probs, preferred)
 
@@ -93,7 +123,7 @@ class Covering:
     facility location, worth at least 1 - 1/e of the best set (Nemhauser et al. 1978).
     """
 
-    def rank(self, candidates, log_probs, preferred=None):
+    def rank(self, candidates, log_probs, preferred=None, classify=None):
         """Returns the indices, each text the best addition; see `InOrder.rank`."""
         return _by_similarity(_cover, candidates, log_probs, preferred)
 
@@ -102,6 +132,7 @@ RANKINGS = {
     "none": InOrder,
     "log_prob": LogProb,
     "votes": Votes,
+    "agreement": Agreement,
     "mbr": MinimumBayesRisk,
     "covering": Covering,
 }

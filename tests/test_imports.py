@@ -63,10 +63,11 @@ NEVER = {"tensorflow", "torch", "clu", "bashlex", "codebleu", "transformers"}
 
 
 def modules():
-    """Returns (file, package) of every module that has a rank."""
+    """Returns (file, package) of every module that has a rank; an export has none."""
     files = [*ROOT.glob("codefusion/**/*.py"), *ROOT.glob("pallas_kernels/**/*.py")]
     lazy = {ROOT / "codefusion" / name for name in ("__init__.py", "__main__.py")}
-    return [(file, package_of(file)) for file in files if file not in lazy]
+    found = [(file, package_of(file)) for file in files if file not in lazy]
+    return [(file, package) for file, package in found if package != "weights"]
 
 
 def package_of(file):

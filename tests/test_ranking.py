@@ -75,6 +75,19 @@ def test_votes_offers_the_most_frequent_text_first():
     assert ranking.Votes().rank(DRAWS, LOG_PROBS)[:3] == [2, 1, 3]
 
 
+def test_what_does_the_same_votes_together_and_is_offered_once():
+    done = {"ls -a": "lists", "ls": "lists", "pwd": "tells"}
+    draws = ["ls", "pwd", "ls -a", "pwd", "ls", "pwd", "ls"]
+    classify = lambda texts: [done[text] for text in texts]  # noqa: E731
+    order = ranking.Agreement().rank(draws, [-1.0] * 7, None, classify)
+    assert [draws[i] for i in order[:3]] == ["ls", "pwd", "ls -a"]
+    broken = [text != "ls" for text in draws]
+    order = ranking.Agreement().rank(draws, [-1.0] * 7, broken, classify)
+    assert [draws[i] for i in order[:3]] == ["ls -a", "pwd", "ls"]
+    alone = ranking.Agreement().rank(draws, [-1.0] * 7)
+    assert alone == ranking.Votes().rank(draws, [-1.0] * 7)
+
+
 def test_in_order_keeps_repeats_where_they_were():
     assert ranking.InOrder().rank(DRAWS, LOG_PROBS) == [0, 1, 2, 3, 4, 5]
 

@@ -11,6 +11,7 @@ RANKINGS = {
     "none": "in the order of the draws",
     "log_prob": "by log-probability",
     "votes": "by votes",
+    "agreement": "by execution agreement",
     "mbr": "by minimum Bayes risk",
     "covering": "as a set that covers the draws",
 }

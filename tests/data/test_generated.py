@@ -4,11 +4,10 @@ import time
 
 import pytest
 
-from codefusion.data import cf_language
+from codefusion.data import cf_interpreter, cf_language
 from codefusion.data.builders import generated
 from codefusion.data.builders.generated import values
 from codefusion.data.cf_language import Call, Number, Text
-from codefusion.evaluation import cf_interpreter
 
 SAMPLE = 1200
 

@@ -10,8 +10,7 @@ regard to case and spaces.
 import dataclasses
 from typing import ClassVar
 
-from codefusion.data import cf_language
-from codefusion.evaluation import cf_interpreter, cf_probes
+from codefusion.data import cf_interpreter, cf_language, cf_probes
 
 
 @dataclasses.dataclass(frozen=True)

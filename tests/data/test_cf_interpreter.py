@@ -3,8 +3,7 @@ import json
 
 import pytest
 
-from codefusion.data import cf_language
-from codefusion.evaluation import cf_interpreter
+from codefusion.data import cf_interpreter, cf_language
 
 TABLE = [
     ["Name", "Amount", "Due"],

@@ -23,8 +23,8 @@ import json
 import math
 
 from codefusion.data import cf_language
+from codefusion.data.cf_cells import Cell
 from codefusion.data.cf_language import Call, Column, Reference
-from codefusion.evaluation.cf_cells import Cell
 
 _COMPARE = {
     "GreaterThan": lambda a, b: a > b,
