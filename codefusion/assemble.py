@@ -38,7 +38,8 @@ class Parts:
         autoregressive model, its search.
       ranking: orders the draws of one request.
       rounding: how the last estimate becomes tokens.
-      is_valid: whether a text is a program of a language, (text, language) -> bool.
+      is_valid: whether a text is a program of a language, (text, language) -> bool;
+        where there is no parser of the language, every text is.
       classify: which texts do the same, (texts, language) -> a value for each.
     """
 
@@ -129,9 +130,16 @@ def parts(config, vocab_size):
         sampler=configs.build(_SAMPLERS, config.sampler),
         ranking=configs.build(ranking.RANKINGS, config.inference.ranking),
         rounding=configs.build(diffusion.ROUNDINGS, config.inference.rounding),
-        is_valid=syntax.is_valid,
+        is_valid=_is_valid,
         classify=behaviour.classes,
     )
+
+
+def _is_valid(text, language):
+    """Returns whether a text parses; of a language without a parser, if it is text."""
+    if language in syntax.LANGUAGES:
+        return syntax.is_valid(text, language)
+    return syntax.is_text(text)
 
 
 def mesh(config, devices=None):
@@ -178,16 +186,18 @@ def request(config, utterance, language=None):
     """
     if not config.source.language_tag:
         return utterance
-    language = language or datasets.DATASETS[config.data.name].language
+    language = language or dataset(config).language
     return f"{language}: {utterance}"
 
 
 def languages(config):
     """Returns the languages of the programs that a config trains on, list[str]."""
-    names = [config.data.name]
+    main, table = dataset(config), datasets.DATASETS
+    found = [main.language]
     for section in (config.training, config.pretraining):
-        names += [name for name, _ in section.mixture]
-    return list(dict.fromkeys(datasets.DATASETS[name].language for name in names))
+        others = [name for name, _ in section.mixture if name != main.name]
+        found += [table[name].language for name in others]
+    return list(dict.fromkeys(found))
 
 
 def retrieval(config, index=None):

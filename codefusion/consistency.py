@@ -5,6 +5,7 @@ import math
 from codefusion import config as configs
 from codefusion import diffusion, search, sharding
 from codefusion.data import datasets
+from codefusion.data.custom import Custom
 from codefusion.training import optimizers
 
 
@@ -38,9 +39,11 @@ def _check_names(config, key):
     table = datasets.CORPORA if name == "corpora" else datasets.DATASETS
     for entry in config[section][name]:
         chosen = entry if isinstance(entry, str) else entry[0]
-        if chosen not in table:
+        # A file of one's own is named by the data section alone.
+        known = sorted({*table} - {Custom.name} | {config.data.name} & {*table})
+        if chosen not in known:
             raise ValueError(
-                f"{key} names {chosen!r}; expected one of {', '.join(sorted(table))}."
+                f"{key} names {chosen!r}; expected one of {', '.join(known)}."
             )
 
 
@@ -210,10 +213,11 @@ def _check_languages(config):
     table = datasets.DATASETS
     if config.source.language_tag:
         return
-    language = table[config.data.name].language
+    main = configs.build(table, config.data)
+    language = main.language
     for section in ("pretraining", "training"):
         for name, _ in config[section].mixture:
-            if table[name].language != language:
+            if name != main.name and table[name].language != language:
                 known = sorted(n for n, d in table.items() if d.language == language)
                 raise ValueError(
                     f"{section}.mixture names {name!r}, whose programs are "

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from codefusion.data.builders import prepare
-from codefusion.data.datasets import CORPORA, DATASETS, Generated
+from codefusion.data.datasets import CORPORA, DATASETS, Dataset
 
 _FREE_GIB = 2.0  # a work directory with checkpoints and the prepared data fit in this
 _PIP = f"{shlex.quote(sys.executable)} -m pip"  # of the environment this runs in
@@ -161,7 +161,8 @@ def find_data(environ):
     if not folder:
         found = "not set: builders download; the generated set needs neither"
         return Finding("note", "CODEFUSION_DATA", found)
-    names = [n for n in (*DATASETS, *CORPORA) if n != Generated.name]  # has no files
+    table = DATASETS | CORPORA
+    names = [n for n in table if issubclass(table[n], Dataset)]  # others have no files
     lacking = [name for name in names if not holds(folder, name)]
     if lacking == names:
         what = f"{folder} holds the files of no data set"

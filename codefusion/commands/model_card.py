@@ -24,6 +24,7 @@ _OWNERS = {
     "cf_corpus": _NOT_STATED,
     "cf_rules": _NOT_STATED,
     "conala": "CoNaLa (Yin et al., MSR 2018), from Stack Overflow: CC BY-SA 4.0",
+    "custom": "a file of those who trained the model, who know its license",
     "nl2bash": "NL2Bash (Lin et al., LREC 2018): MIT",
     "python_corpus": "CoNaLa, Django, Python API documentation and MBPP, see NOTICE",
     "python_docs": "Django pseudo-code (Oda et al., ASE 2015), MIT-style, of Django's "

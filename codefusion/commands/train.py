@@ -20,10 +20,13 @@ from codefusion import (
 )
 from codefusion import config as configs
 from codefusion.commands import options
+from codefusion.data.custom import Custom
 from codefusion.data.tokenizer import Tokenizer
 from codefusion.evaluation import metrics, predict
 from codefusion.training import loop, resuming
 
+# Keys of the data section that say where this machine keeps its data files.
+PLACES = ("data_dir", "train")
 _VALIDATION_ROWS = 100  # enough to see a trend; scores come from `evaluate`
 
 
@@ -52,7 +55,7 @@ def run(call):
     chosen = configs.validate(call.config)
     options.set_data_dir(chosen, call.flags)
     workdir = call.flags.workdir
-    config = assemble.check(chosen)
+    config = pinned(assemble.check(chosen))
     with joined_hosts(call.flags, config) as roster:
         state = train(config, workdir, roster)
         step = int(state.step)
@@ -228,8 +231,19 @@ def check_same_run(path, config):
 def portable(config):
     """Returns a config without where this machine keeps its data files."""
     copied = configs.validate(config)
-    if "data_dir" in copied.data:
-        del copied.data["data_dir"]
+    for key in PLACES:
+        if key in copied.data:
+            del copied.data[key]
+    return copied
+
+
+def pinned(config):
+    """Returns a config that names a file of one's own by whole path and SHA-256."""
+    if config.data.name != Custom.name:
+        return config
+    copied, dataset = configs.validate(config), assemble.dataset(config)
+    copied.data.sha256 = dataset.file_hash
+    copied.data.train = os.path.abspath(os.path.expanduser(config.data.train))
     return copied
 
 

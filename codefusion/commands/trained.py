@@ -30,12 +30,15 @@ def load(call, command, *, step=None):
     if not (call.overrides or call.config_file):
         return model
     wanted = configs.validate(call.config)
+    if "sha256" in model.config.data and "sha256" not in wanted.data:
+        wanted.data.sha256 = model.config.data.sha256
     check_unchanged(model.config, wanted, call.overrides)
     merged = configs.validate(model.config)
     for section in FREE:
         merged[section] = wanted[section]
-    if "data_dir" in wanted.data:
-        merged.data.data_dir = wanted.data.data_dir
+    for key in train.PLACES:
+        if wanted.data.get(key):
+            merged.data[key] = wanted.data[key]
     merged = assemble.check(merged)
     parts = assemble.parts(merged, model.tokenizer.vocab_size)
     return dataclasses.replace(model, config=merged, parts=parts)

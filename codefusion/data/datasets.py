@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from codefusion.data import splits
 from codefusion.data.builders import prepare
+from codefusion.data.custom import Custom
 from codefusion.data.generated import Generated
 from codefusion.data.splits import SPLITS
 
@@ -273,7 +274,8 @@ class PythonCorpus(Beside):
         return others + [ids[i] for i in kept]
 
 
-DATASETS = {d.name: d for d in (CfRules, Nl2Bash, Conala, Tldr, PythonDocs, Generated)}
+_PAIRS = (CfRules, Nl2Bash, Conala, Tldr, PythonDocs, Generated, Custom)
+DATASETS = {d.name: d for d in _PAIRS}
 CORPORA = {d.name: d for d in (CfCorpus, BashCorpus, PythonCorpus)}
 
 

@@ -11,7 +11,7 @@ class Validity:
     """1 if the prediction is a program of its language (see `syntax.is_valid`)."""
 
     name: ClassVar[str] = "validity"
-    languages: ClassVar[tuple[str, ...] | None] = None
+    languages: ClassVar[tuple[str, ...] | None] = syntax.LANGUAGES
     language: str
 
     def score(self, prediction, example):
