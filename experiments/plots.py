@@ -1,6 +1,7 @@
-"""Figures of a table's JSON: quality against steps, and right against different.
+"""Figures of a JSON file: of the tables `steps` and `frontier`, and of refinement.
 
     python -m experiments.plots results/tables/steps.json results/tables/frontier.json
+    python -m experiments.plots results/refinement.json
 
 Writes a PNG beside each file, from that file and nothing else. Needs matplotlib, the
 extra `plot`.
@@ -155,7 +156,30 @@ def draw_frontier(figure, table):
     figure.suptitle(table["title"], fontsize="medium")
 
 
-FIGURES = {"steps": draw_steps, "frontier": draw_frontier}
+def draw_refinement(figure, found):
+    """Draws edit distances against the step at which denoising stops, a line a run."""
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, to in zip(axes, ("reference", "last"), strict=True):
+        for run in found["runs"]:
+            points = run[f"to_{to}"]
+            steps = range(1, len(points) + 1)
+            means, lows, highs = zip(
+                *((p["mean"], p["low"], p["high"]) for p in points), strict=True
+            )
+            (line,) = axis.plot(steps, means, marker=".", label=run["run"])
+            axis.fill_between(steps, lows, highs, color=line.get_color(), alpha=0.2)
+        axis.set(xlabel="step at which denoising stops", ylim=(0.0, None))
+        axis.grid(alpha=0.3)
+    axes[0].set(title="edit distance to the reference")
+    axes[1].set(title="edit distance to what the last step writes")
+    axes[0].legend(fontsize="small")
+
+
+FIGURES = {
+    "steps": draw_steps,
+    "frontier": draw_frontier,
+    "refinement": draw_refinement,
+}
 
 
 if __name__ == "__main__":

@@ -103,3 +103,15 @@ def test_each_figure_has_the_lines_of_its_table(steps, frontier):
     shown = [len(c.get_offsets()) for c in figure.axes[0].collections]
     assert (shown, len(figure.axes)) == ([1, 2, 1], 3)
     assert [text.get_text() for text in figure.axes[2].texts] == ["", "0.5", "1.0", ""]
+
+
+def test_refinement_has_a_line_for_each_run_and_a_point_for_each_step():
+    figures = pytest.importorskip("matplotlib.figure")
+    points = [{"mean": m, "low": m - 0.1, "high": m + 0.1} for m in (0.9, 0.5, 0.4)]
+    run = {"run": "a", "to_reference": points, "to_last": points[::-1]}
+    figure = figures.Figure()
+    plots.draw_refinement(figure, {"runs": [run, run | {"run": "b"}]})
+    left, right = figure.axes
+    assert left.get_legend_handles_labels()[1] == ["a", "b"]
+    assert [*left.lines[0].get_xdata()] == [1, 2, 3]
+    assert [*right.lines[1].get_ydata()] == [0.4, 0.5, 0.9]
