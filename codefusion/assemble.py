@@ -260,6 +260,7 @@ def objective(config, name, built):
         loss=built.loss,
         context_dropout=config.training.context_dropout,
         self_conditioning=config.training.self_conditioning,
+        estimate_noise=config.training.estimate_noise,
         has_code_rows=name == "pretraining" and bool(config[name].corpora),
     )
 

@@ -134,6 +134,7 @@ RULES = (
     _above("diffusion.schedule.beta_max", 0),
     _between("pretraining.*_weight", 0, 1),
     _between("training.self_conditioning", 0, 1),
+    _at_least("training.estimate_noise", 0),
     _between("pretraining.mask_rate", 0, 1),
     _one_of("pretraining.masked", "spans", "run"),
     _all("pretraining.corpora", lambda v: isinstance(v, str), "a list of corpus names"),

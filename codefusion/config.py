@@ -92,6 +92,7 @@ _DEFAULTS = dict(
         mixture=(),
         context_dropout=0.0,  # of pre-training as well
         self_conditioning=0.5,  # of pre-training as well
+        estimate_noise=0.0,  # on what self-conditioning sees, in embedding scales
         checkpoint_every=500,
         checkpoint_minutes=10.0,
         log_every=20,

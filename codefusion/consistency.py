@@ -130,6 +130,12 @@ def _check_conditioning(config):
             f"training.self_conditioning is {rate}, but the model has no "
             "model.self_conditioning; expected 0."
         )
+    noise = config.training.estimate_noise
+    if noise and not rate:
+        raise ValueError(
+            f"training.estimate_noise is {noise}, but training.self_conditioning is 0, "
+            "so that there is no estimate; expected 0."
+        )
     check_guidance(config.inference.guidance, config)
 
 

@@ -10,6 +10,7 @@ extra `plot`.
 import argparse
 import json
 import pathlib
+import re
 import sys
 from typing import NamedTuple
 
@@ -17,9 +18,9 @@ TOP1 = ("execution match", "top-1")
 TOP5 = ("execution match", "top-5")
 DISTINCT = ("distinct n-grams", "4")
 DISTANCE = ("between candidates", "edit distance")
-SAMPLER = ("denoising", "sampler")
 STEPS = ("denoising", "steps")
 _MARKERS = "osD^vP*X<>"
+_STEPS_OF = re.compile(r", [\d,]+ steps?$")
 _NEAR = {"textcoords": "offset points"}
 
 
@@ -86,22 +87,23 @@ def lines(table):
 
 
 def curves(table, key):
-    """Returns points by sampler, dict: name -> [(steps, value, lowest, highest)].
+    """Returns points by curve, dict: name -> [(steps, value, lowest, highest)].
+
+    A line is on the curve that its title begins with: "DDIM, 5 steps" is on "DDIM". One
+    whose title names no steps repeats another and is on none.
 
     Args:
       table: what the JSON of the table `steps` holds.
       key: (group, title) of the column that is drawn.
     """
     found = {}
-    for _, cells in lines(table):
+    for title, cells in lines(table):
+        name, is_counted = _STEPS_OF.subn("", title)
         cell, steps = cells[key], cells[STEPS]["value"]
-        ends = [cell.get(name, cell["value"]) for name in ("lowest", "highest")]
-        # The line as configured is one of the others again.
-        found.setdefault(cells[SAMPLER]["text"], {})[steps] = (cell["value"], *ends)
-    return {
-        sampler: [(steps, *values) for steps, values in sorted(points.items())]
-        for sampler, points in found.items()
-    }
+        ends = [cell.get(end, cell["value"]) for end in ("lowest", "highest")]
+        if is_counted:
+            found.setdefault(name, []).append((steps, cell["value"], *ends))
+    return {name: sorted(points) for name, points in found.items()}
 
 
 def points(table):
@@ -120,13 +122,13 @@ def points(table):
 
 
 def draw_steps(figure, table):
-    """Draws quality against steps: a line a sampler, its band the spread over seeds."""
+    """Draws quality against steps; the band of a curve is its spread over seeds."""
     axes = figure.subplots(1, 2, sharey=True)
     ticks = sorted({cells[STEPS]["value"] for _, cells in lines(table)})
     for axis, key in zip(axes, (TOP1, TOP5), strict=True):
-        for sampler, found in curves(table, key).items():
+        for name, found in curves(table, key).items():
             steps, values, lows, highs = zip(*found, strict=True)
-            (line,) = axis.plot(steps, values, marker="o", label=sampler)
+            (line,) = axis.plot(steps, values, marker="o", label=name)
             axis.fill_between(steps, lows, highs, color=line.get_color(), alpha=0.2)
         axis.set(xscale="log", xlabel="denoising steps", title=" ".join(key) + ", %")
         axis.set_xticks(ticks, [f"{number:,.0f}" for number in ticks])

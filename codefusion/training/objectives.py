@@ -25,6 +25,9 @@ class Objective:
         extra pass is skipped when it is not needed.
       has_code_rows: whether any row may be `unsupervised`; without, no noise is drawn
         in the place of its context.
+      estimate_noise: deviation of Gaussian noise on that first estimate, in embedding
+        scales: with few steps what the sampler hands on is worse than what training
+        shows, and a perturbed estimate is trusted less (FastDiSS, arXiv 2604.05551).
     """
 
     model: object
@@ -34,6 +37,7 @@ class Objective:
     context_dropout: float
     self_conditioning: float
     has_code_rows: bool = True
+    estimate_noise: float = 0.0
 
     def __call__(self, params, batch, key):
         """Returns the loss, float32[], and its parts by name.
@@ -110,7 +114,12 @@ class Objective:
 
         def first_pass():
             nothing = jnp.zeros_like(inputs)
-            return call("denoise", inputs, t, nothing, context, first_pass=True)
+            found = call("denoise", inputs, t, nothing, context, first_pass=True)
+            if not self.estimate_noise:
+                return found
+            deviation = self.estimate_noise * self.process.embedding_scale
+            draw = jax.random.normal(jax.random.fold_in(key, 1), found.shape)
+            return found + deviation * draw
 
         wanted = jax.random.bernoulli(key, self.self_conditioning)
         estimate = jax.lax.cond(wanted, first_pass, lambda: jnp.zeros_like(inputs))

@@ -3,7 +3,9 @@
     codefusion table --config=configs/tables/steps.py --workdir=runs/tables
     python -m experiments.plots runs/tables/tables/steps.json
 
-Every line takes the weights of the first row, three seeds.
+The samplers take the weights of the first row, three seeds. Below them, of one seed:
+the form that writes all tokens at once, where the denoiser alone decides, and that form
+trained with noise on what self-conditioning sees, a remedy for few steps.
 """
 
 from codefusion import config
@@ -11,6 +13,13 @@ from codefusion import config
 TABLE = "steps"
 SAMPLERS = {"ddpm": "DDPM", "ddim": "DDIM", "dpm_solver_pp": "DPM-Solver++"}
 STEPS = (1200, 200, 50, 20, 10, 5, 2, 1)
+AT_ONCE = {
+    "at_once": ("all tokens at once", {}),
+    "shaken": (
+        "all tokens at once, noise on the estimate",
+        {"training.estimate_noise": 0.5},
+    ),
+}
 
 
 def get_config():
@@ -36,3 +45,18 @@ def sweep(add):
                 beside="",
                 changes={"sampler": {"name": name, "num_steps": steps}},
             )
+    for name, (title, changes) in AT_ONCE.items():
+        _add_curve(add, f"cf_rules_{name}", title, changes)
+
+
+def _add_curve(add, name, title, changes):
+    file = "configs/cf_rules.py:at_once"
+    add(name, file, title=title, beside="", seeds=(0,), changes=changes)
+    for steps in STEPS[1:]:
+        add(
+            f"{name}_{steps}",
+            of=name,
+            title=f"{title}, {steps:,} steps" if steps > 1 else f"{title}, 1 step",
+            beside="",
+            changes={"sampler": {"name": "ddim", "num_steps": steps}},
+        )

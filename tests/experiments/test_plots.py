@@ -26,23 +26,23 @@ def value(number, **more):
     return {"value": number, **more}
 
 
-def step_row(title, sampler, steps, top1, source="ours"):
+def step_row(title, steps, top1, source="ours"):
     spread = {"seeds": 2, "lowest": top1 - 1.0, "highest": top1 + 2.0}
-    cells = [{"text": sampler}, value(steps), value(top1, **spread), value(top1 + 5)]
+    cells = [value(steps), value(top1, **spread), value(top1 + 5)]
     return title, source, cells
 
 
 @pytest.fixture
 def steps():
     """A table of two samplers, a line without scores and one of the paper."""
-    columns = [plots.SAMPLER, plots.STEPS, plots.TOP1, plots.TOP5]
+    columns = [plots.STEPS, plots.TOP1, plots.TOP5]
     rows = [
-        step_row("as configured", "ddim", 20, 60.0),
-        step_row("the same", "ddim", 20, 60.0),
-        step_row("few", "ddim", 5, 50.0),
-        step_row("other", "ddpm", 20, 40.0),
-        ("to come", "ours", [{}, {}, {}, {}]),
-        step_row("theirs", "ddim", 1, 99.0, source="paper"),
+        step_row("as configured", 20, 60.0),
+        step_row("DDIM, 1,200 steps", 1200, 60.0),
+        step_row("DDIM, 1 step", 1, 50.0),
+        step_row("DDPM, 20 steps", 20, 40.0),
+        ("to come", "ours", [{}, {}, {}]),
+        step_row("theirs, 1 step", 1, 99.0, source="paper"),
     ]
     return table("steps", columns, rows)
 
@@ -59,13 +59,13 @@ def frontier():
     return table("frontier", columns, rows)
 
 
-def test_a_curve_is_of_one_sampler_with_the_spread_of_its_seeds(steps):
+def test_a_curve_is_of_one_title_with_the_spread_of_its_seeds(steps):
     assert plots.curves(steps, plots.TOP1) == {
-        "ddim": [(5, 50.0, 49.0, 52.0), (20, 60.0, 59.0, 62.0)],
-        "ddpm": [(20, 40.0, 39.0, 42.0)],
+        "DDIM": [(1, 50.0, 49.0, 52.0), (1200, 60.0, 59.0, 62.0)],
+        "DDPM": [(20, 40.0, 39.0, 42.0)],
     }
     # Without seeds there is no band.
-    assert plots.curves(steps, plots.TOP5)["ddpm"] == [(20, 45.0, 45.0, 45.0)]
+    assert plots.curves(steps, plots.TOP5)["DDPM"] == [(20, 45.0, 45.0, 45.0)]
 
 
 def test_a_point_is_of_the_knob_that_it_turns(frontier):
@@ -97,7 +97,7 @@ def test_each_figure_has_the_lines_of_its_table(steps, frontier):
     figure = figures.Figure()
     plots.draw_steps(figure, steps)
     labels = figure.axes[0].get_legend_handles_labels()[1]
-    assert (labels, len(figure.axes)) == (["ddim", "ddpm"], 2)
+    assert (labels, len(figure.axes)) == (["DDIM", "DDPM"], 2)
     figure = figures.Figure()
     plots.draw_frontier(figure, frontier)
     shown = [len(c.get_offsets()) for c in figure.axes[0].collections]

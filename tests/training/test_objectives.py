@@ -66,9 +66,9 @@ class Toy:
         self.params = drawn(self.model, *batch[:3])["params"]
         gradient = jax.value_and_grad(self._loss, has_aux=True)
         self._gradient = jax.jit(gradient)
-        self._value = jax.jit(self._loss, static_argnames="conditioning")
+        self._value = jax.jit(self._loss, static_argnames=("conditioning", "shaken"))
 
-    def _loss(self, params, batch, key, drops, paper, conditioning=0.5):
+    def _loss(self, params, batch, key, drops, paper, conditioning=0.5, shaken=0.0):
         objective = Objective(
             model=self.model,
             process=diffusion.GaussianProcess(diffusion.SqrtSchedule(), 0.5),
@@ -76,6 +76,7 @@ class Toy:
             loss=Blend(paper),
             context_dropout=drops,
             self_conditioning=conditioning,
+            estimate_noise=shaken,
         )
         return objective(params, batch, key)
 
@@ -86,10 +87,10 @@ class Toy:
         (loss, parts), grads = self._gradient(params, batch, key, drops, paper)
         return float(loss), jax.device_get(parts), grads
 
-    def loss(self, batch, *, seed, conditioning):
-        """Returns the loss for a probability of self-conditioning."""
+    def loss(self, batch, *, seed, **settings):
+        """Returns the loss for a probability of self-conditioning, and its noise."""
         key = jax.random.key(seed)
-        run = functools.partial(self._value, conditioning=conditioning)
+        run = functools.partial(self._value, **settings)
         return float(run(self.params, batch, key, 0.0, False)[0])
 
 
@@ -199,6 +200,18 @@ def test_self_conditioning_is_drawn_for_the_whole_batch_and_changes_the_loss(toy
         assert min(abs(either - without), abs(either - with_estimate)) < 1e-6
         drawn.add(abs(either - without) < abs(either - with_estimate))
     assert drawn == {False, True}
+
+
+def test_noise_is_on_the_estimate_alone_and_grows_with_its_deviation(toy):
+    batch = make_batch()
+
+    def loss(**settings):
+        return toy.loss(batch, seed=0, **settings)
+
+    assert loss(conditioning=0.0, shaken=1.0) == loss(conditioning=0.0)
+    plain = loss(conditioning=1.0)
+    little, much = (loss(conditioning=1.0, shaken=size) for size in (1e-3, 1.0))
+    assert 0.0 < abs(little - plain) < 0.1 * abs(much - plain)
 
 
 def test_every_word_of_a_target_gets_a_gradient_and_no_other_embedding_does(toy):
