@@ -3,8 +3,8 @@
     codefusion table --config=configs/tables/frontier.py --workdir=runs/tables
     python -m experiments.plots runs/tables/tables/frontier.json
 
-One knob is turned at a time from the first row. Guidance starts from a run that is
-trained with context dropout; the embedding scale is trained with.
+One knob is turned at a time from the first row, of seed 0. Guidance starts from a run
+that is trained with context dropout; the embedding scale is trained with.
 """
 
 from codefusion import config
@@ -46,7 +46,8 @@ def sweep(add):
 
 
 def _add(add, name, title, changes, of="cf_rules"):
-    add(f"cf_rules_{name}", of=of, title=title, beside="", changes=changes)
+    name = f"cf_rules_{name}"
+    add(name, of=of, title=title, beside="", seeds=(0,), changes=changes)
 
 
 def _train(add, name, title, changes):
