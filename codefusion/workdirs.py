@@ -1,5 +1,6 @@
 """Reads a trained work directory, or an export of one: config, tokenizer, weights."""
 
+import copy
 import json
 import os
 import pathlib
@@ -18,6 +19,7 @@ _LATER_SETTINGS = (
     "on_non_finite",
     "watchdog_minutes",
     "compile_budget",
+    "estimate_noise",
 )
 
 
@@ -94,23 +96,28 @@ def read_config(path):
         ) from error
 
 
-def _checked(path):
-    """Returns the checked config of a work directory.
+def completed(config):
+    """Returns a config in which settings that came after it have their defaults.
 
-    One from before a setting existed takes its default, where no weight depends on it.
+    Only those that no weight depends on.
+
+    Args:
+      config: nested dicts, unchecked; they stay as they are.
     """
-    config = read_config(path)
-    base = configs.base()
+    config, base = copy.deepcopy(config), configs.base().to_dict()
     for name in ("inference", "evaluation"):
         _complete(config, base, name, base[name])
     _complete(config, base, "model", ("attention", "remat_policy"))
-    if config.get("model", {}).get("name") == base.model.name:
+    if config.get("model", {}).get("name") == base["model"]["name"]:
         _complete(config, base, "model", ("causal_decoder",))
     _complete(config, base, "pretraining", ("microbatches",))
     _complete(config, base, "training", _LATER_SETTINGS)
-    for name in ("sharding", "source"):
-        if name not in config:
-            config[name] = base[name]
+    return {"sharding": base["sharding"], "source": base["source"]} | config
+
+
+def _checked(path):
+    """Returns the checked config of a work directory."""
+    config = completed(read_config(path).to_dict())
     try:
         return assemble.check(config)
     except ValueError as error:

@@ -2,8 +2,9 @@
 
 import functools
 import inspect
+import json
 
-from codefusion import assemble
+from codefusion import assemble, workdirs
 from codefusion import config as configs
 
 KEYS = ("seed", "evaluation.seed")
@@ -20,7 +21,7 @@ def differences(old, new):
     Args:
       old, new: ConfigDicts or dicts.
     """
-    pairs = configs.diff(old, new)
+    pairs = configs.diff(*map(_completed, (old, new)))
     # What is not the same class differs in its name, which is a key as well.
     names = configs.diff({}, new)
     return [
@@ -28,6 +29,10 @@ def differences(old, new):
         for key, pair in pairs.items()
         if _ABSENT not in pair or _default(key, names) not in pair
     ]
+
+
+def _completed(config):
+    return workdirs.completed(json.loads(configs.to_json(config)))
 
 
 def _default(key, names):

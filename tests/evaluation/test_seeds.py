@@ -18,7 +18,15 @@ def without(*keys):
     return found
 
 
-@pytest.mark.parametrize("key", ["inference.guidance", "sampler.eta"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "inference.guidance",
+        "sampler.eta",
+        "model.attention",
+        "training.estimate_noise",
+    ],
+)
 def test_a_config_without_a_setting_equals_one_with_its_default(key):
     older, newer = without(key), config.base()
     section, _, last = key.partition(".")
