@@ -91,6 +91,16 @@ def test_a_damaged_config_of_a_work_directory_is_named_with_its_remedy(
     assert str(path) in line and "no config in JSON" in line and "--workdir" in line
 
 
+def test_a_brief_doctor_shows_the_devices_and_what_is_wrong(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("CODEFUSION_DATA", str(tmp_path))  # which holds nothing
+    assert run("doctor", "--brief") == 1
+    shown = capsys.readouterr().out
+    assert "devices" in shown and "run: unset CODEFUSION_DATA" in shown
+    assert "extra" not in shown and "absl" not in shown
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [

@@ -82,6 +82,20 @@ class Axis(NamedTuple):
         return (value - low) / (high - low)
 
 
+def lines(xs, named_ys):
+    """Returns the `Line`s of several functions of one variable, a tuple.
+
+    Args:
+      xs: numbers, a sequence or array.
+      named_ys: {name: values at xs}.
+    """
+    xs = [float(x) for x in xs]
+    return tuple(
+        Line(name, tuple(zip(xs, map(float, ys), strict=True)))
+        for name, ys in named_ys.items()
+    )
+
+
 def axes(chart):
     """Returns the (x, y) `Axis` of a chart."""
     points = [point for line in chart.lines for point in line.points]

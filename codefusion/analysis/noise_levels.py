@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from codefusion import assemble, consistency
+from codefusion import assemble, consistency, diffusion
 from codefusion.data import pipeline
 from codefusion.evaluation import predict
 
 TIMES = (1.0, 0.95, 0.9, 0.8, 0.6, 0.4, 0.2, 0.1)
 SPLITS = ("train", "test")
+_NOISE_STREAM = 2**31 - 1
 
 
 def measure_all(model, count, *, progress=None):
@@ -48,16 +49,20 @@ def measure_all(model, count, *, progress=None):
 def rows(model, split, count):
     """Returns a `Batch` of evenly spaced rows of a split that fit its lengths.
 
+    They are of `evaluation.dataset`, where the config has one.
+
     Args:
       model: an `inference.Generator`.
       split: its name.
       count: most rows.
     """
     config = model.config
-    examples = assemble.dataset(config).examples(split)
+    source = assemble.evaluated(config)
     chosen = [
-        dataclasses.replace(row, utterance=assemble.request(config, row.utterance))
-        for row in predict.choose_rows(examples, count)
+        dataclasses.replace(
+            row, utterance=assemble.request(config, row.utterance, source.language)
+        )
+        for row in predict.choose_rows(source.examples(split), count)
     ]
     lengths = dict(
         source_length=config.data.source_length,
@@ -74,6 +79,59 @@ def rows(model, split, count):
             "data.target_length; expected another split or more rows."
         )
     return fitting.batch(np.arange(len(fitting)), np.zeros((len(fitting), 1)))
+
+
+def legible(process, table, times):
+    """Returns the share of tokens that noise leaves legible, float32[times].
+
+    A token is legible where, of all embeddings, its own is nearest to the noised one.
+
+    Args:
+      process: a `GaussianProcess`.
+      table: token embeddings, float32[V, E]; they are brought to unit RMS.
+      times: diffusion times, float32[times].
+    """
+    tokens = jnp.arange(len(table))
+    found = [(_nearest(process, table, tokens, t) == tokens).mean() for t in times]
+    return np.array(found, np.float32)
+
+
+def readings(model, code, times, *, process=None):
+    """Returns what nearest embeddings say of a program at noise levels, list of str.
+
+    Args:
+      model: an `inference.Generator` of a diffusion model.
+      code: the program, str.
+      times: diffusion times, a sequence of float.
+      process: the `GaussianProcess` that adds the noise; None for the model's.
+    """
+    process = process or model.parts.process
+    tokens = jnp.array(model.tokenizer.encode(code))
+    found = [_nearest(process, embeddings(model), tokens, t) for t in times]
+    return [model.tokenizer.decode(row.tolist()) for row in found]
+
+
+def embeddings(model):
+    """Returns the token embeddings of a model at unit RMS, float32[V, E].
+
+    Args:
+      model: an `inference.Generator` of a diffusion model.
+    """
+    every = jnp.arange(model.tokenizer.vocab_size)[None]
+    return model.parts.model.apply({"params": model.params}, every, method="embed")[0]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _nearest(process, table, tokens, t):
+    """Returns the tokens whose embeddings are nearest to noised ones, int32[T]."""
+    table = table / jnp.sqrt(jnp.square(table).mean(axis=-1, keepdims=True))
+    x0, times = table[tokens][None], jnp.full(1, t)
+    # Not a key that a caller may have drawn the table from: it would be the noise.
+    key = jax.random.fold_in(jax.random.key(0), _NOISE_STREAM)
+    noise = jax.random.normal(key, x0.shape)
+    xt = process.add_noise(x0, times, noise=noise)
+    estimate = process.x0_from_noise(xt, jnp.zeros_like(xt), times)
+    return diffusion.nearest_log_probs(estimate, table)[0].argmax(axis=-1)
 
 
 def measure(model, batch, t):

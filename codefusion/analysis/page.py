@@ -34,10 +34,21 @@ def write(films, ending=".html"):
 
 def inline(films):
     """Returns what a notebook shows of films: their page in a frame of its own."""
-    page = html.escape(write(films), quote=True)
+    return frame(write(films), "denoising film", _FRAME_HEIGHT)
+
+
+def frame(document, title, height):
+    """Returns an HTML document inside a page, in a frame of its own, HTML.
+
+    Args:
+      document: HTML.
+      title: of the frame, for those who do not see it.
+      height: in pixels.
+    """
     return (
-        f'<iframe srcdoc="{page}" title="denoising film" '
-        f'style="width:100%;height:{_FRAME_HEIGHT}px;border:0"></iframe>'
+        f'<iframe srcdoc="{html.escape(document, quote=True)}" '
+        f'title="{html.escape(title)}" '
+        f'style="width:100%;height:{height}px;border:0"></iframe>'
     )
 
 

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from absl import flags
 from rich.console import Console
 from rich.text import Text
 
@@ -32,6 +33,7 @@ _EXTRAS = {
 }
 # The package by which one sees that another's extra is installed.
 _SHOWN_BY = {"jax[tpu]": "libtpu", "jax[cuda13]": "jax-cuda13-plugin"}
+_BRIEF = ("python", "jax", "devices", "disk")  # shown with --brief, right or wrong
 _STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
 
 
@@ -52,8 +54,10 @@ class Finding(NamedTuple):
 
 
 def define(flag_values):
-    """Adds the command's flags; it has none of its own."""
-    del flag_values
+    """Adds the command's flags."""
+    flags.DEFINE_boolean(
+        "brief", False, "Show the devices and what is wrong.", flag_values=flag_values
+    )
 
 
 def run(call):
@@ -69,7 +73,8 @@ def run(call):
     ]
     console = Console(soft_wrap=True, highlight=False)
     for finding in findings:
-        console.print(render(finding))
+        if not call.flags.brief or finding.state == "wrong" or finding.what in _BRIEF:
+            console.print(render(finding))
     wrong = [finding for finding in findings if finding.state == "wrong"]
     if wrong:
         print(f"codefusion: {len(wrong)} wrong: {wrong[0].what}.", file=sys.stderr)

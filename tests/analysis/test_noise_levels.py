@@ -4,6 +4,7 @@ import importlib.util
 import pathlib
 import types
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -74,3 +75,32 @@ def test_rows_are_those_of_the_split_that_fit():
     codes = [tokenizer.decode(row) for row in found.target]
     assert 0 < len(codes) <= 10 and set(codes) <= {each.code for each in examples}
     assert (found.target[found.target_mask] == EOS_ID).sum() == len(codes)
+
+
+def legible(scale, width, t):
+    table = jax.random.normal(jax.random.key(0), (200, width))
+    process = diffusion.GaussianProcess(diffusion.CosineSchedule(), scale)
+    return float(noise_levels.legible(process, table, [t])[0])
+
+
+def test_a_token_is_legible_at_the_data_and_not_in_the_noise():
+    assert legible(1.0, 32, 0.0) == 1.0
+    assert legible(1.0, 32, 1.0) < 0.05
+
+
+def test_what_is_smaller_or_narrower_is_less_legible():
+    assert legible(1.0, 64, 0.5) > legible(0.3, 64, 0.5) + 0.1
+    assert legible(0.5, 64, 0.5) > legible(0.5, 8, 0.5) + 0.1
+
+
+def test_a_program_is_read_where_there_is_no_noise_and_not_in_noise():
+    tokenizer = Tokenizer.train(["ls -l /tmp", "cat *.txt"], vocab_size=300)
+    table = np.random.default_rng(0).standard_normal((tokenizer.vocab_size, 48))
+    network = types.SimpleNamespace(
+        apply=lambda variables, tokens, method: jnp.asarray(table)[tokens]
+    )
+    process = diffusion.GaussianProcess(diffusion.CosineSchedule())
+    parts = types.SimpleNamespace(model=network, process=process)
+    model = types.SimpleNamespace(parts=parts, params={}, tokenizer=tokenizer)
+    clear, noise = noise_levels.readings(model, "cat /tmp", (0.0, 1.0))
+    assert clear == "cat /tmp" and noise != clear
