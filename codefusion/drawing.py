@@ -57,12 +57,14 @@ class Trajectory(NamedTuple):
       nearest: the tokens whose embeddings are nearest to the estimate, int32.
       distances: to those embeddings, root mean square over their dimensions, float32;
         an embedding itself has length 1.
+      noisy: the tokens whose embeddings are nearest to the noisy state, int32.
     """
 
     tokens: jax.Array
     log_probs: jax.Array
     nearest: jax.Array
     distances: jax.Array
+    noisy: jax.Array
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -107,16 +109,17 @@ def trajectory(plan, params, source, mask, key, number):
     table = plan.model.apply({"params": params}, method="embedding_table")
     greedy = dataclasses.replace(plan, token_temperature=0.0)
 
-    def observe(x0_hat, context):
+    def observe(xt, x0_hat, context):
         read = _read(greedy, params, x0_hat, context, keys)
         nearest = jnp.argmax(diffusion.nearest_log_probs(x0_hat, table), axis=-1)
         apart = jnp.mean(jnp.square(x0_hat - table[nearest]), axis=-1)
-        return Trajectory(read.tokens, read.log_probs, nearest, jnp.sqrt(apart))
+        noisy = jnp.argmax(diffusion.nearest_log_probs(xt, table), axis=-1)
+        return Trajectory(read.tokens, read.log_probs, nearest, jnp.sqrt(apart), noisy)
 
     return _sample(plan, params, source, mask, keys, observe)[1]
 
 
-def _sample(plan, params, source, mask, keys, observe=lambda x0_hat, context: ()):
+def _sample(plan, params, source, mask, keys, observe=lambda *_, context: ()):
     """Returns x0_hat [R, L, E], what `observe` made of every step's, and the context.
 
     Nothing else is kept of the steps. Where all of them are one program, it makes

@@ -78,6 +78,13 @@ def test_a_trajectory_tells_tokens_and_how_far_their_embeddings_are():
         np.testing.assert_allclose(found.log_probs, expected, rtol=1e-5)
 
 
+def test_a_trajectory_tells_what_the_noise_is_nearest_to():
+    plan, arguments = traced(200)
+    noisy = drawing.trajectory(plan, *arguments).noisy
+    right = np.mean(np.asarray(noisy) == np.asarray(TARGET), axis=(1, 2))
+    assert right[-1] == 1.0 and np.mean(right[:20]) < np.mean(right[-20:])
+
+
 def test_a_trajectory_keeps_no_estimates():
     def temporaries(num_steps):
         plan, arguments = traced(num_steps)

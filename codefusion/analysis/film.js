@@ -27,7 +27,8 @@
     isEnd ? END : strings[text] === "" ? NOTHING : strings[text];
 
   // One draw: its tokens, its curves, and the token whose numbers are told.
-  const drawPanel = (panel, draws) => {
+  const drawPanel = (panel, draws, noise) => {
+    const noisy = panel.querySelector(".noise");
     const code = panel.querySelector(".code");
     const readout = panel.querySelector(".readout");
     const curves = panel.querySelector(".curves");
@@ -43,6 +44,7 @@
       drawn("path", "probability", { d: path(chances.map((p) => p / 100)) }),
       cursor,
     );
+    noisy.hidden = false;
     let index = 0;
     let chosen = -1;
     let tallest = 0;
@@ -85,6 +87,7 @@
     };
     const show = (i) => {
       index = i;
+      noisy.textContent = strings[noise[i]];
       code.replaceChildren(...draws[i].map(span));
       const x = (100 * i) / last;
       cursor.setAttribute("d", `M${x} 0V24`);
@@ -119,7 +122,11 @@
     const scrub = section.querySelector(".scrub");
     const where = section.querySelector(".where");
     const panels = [...section.querySelectorAll(".draw")].map((panel, i) =>
-      drawPanel(panel, stills.map((still) => still.draws[i])),
+      drawPanel(
+        panel,
+        stills.map((still) => still.draws[i]),
+        stills.map((still) => still.noise[i]),
+      ),
     );
     const last = stills.length - 1;
     const total = stills[last].step;

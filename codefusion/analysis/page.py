@@ -128,6 +128,7 @@ def _data(films):
                 {
                     "step": still.step,
                     "t": round(still.t, 4),
+                    "noise": [number_of(text) for text in still.noise],
                     "draws": [
                         [
                             [
@@ -170,6 +171,7 @@ _FILM = """
 _DRAW = """
 <div class="draw" role="group" tabindex="0" aria-label="{name}">
 <h3>{name}</h3>
+<p class="noise" aria-label="noise" hidden></p>
 <pre class="code">{text}</pre>
 <svg class="curves" viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true">
 </svg>
@@ -187,7 +189,8 @@ _LEGEND = """
 <path class="probability" d="M0 4H24"/></svg> mean probability</span>
 <span><svg class="key" viewBox="0 0 24 8" aria-hidden="true">
 <path class="distance" d="M0 4H24"/></svg> mean distance to the nearest
-embedding</span></p>
+embedding</span>
+<span>above each program, the tokens that the noise is nearest to</span></p>
 <p class="note keys"><kbd>space</kbd> play or pause, <kbd>&larr;</kbd>
 <kbd>&rarr;</kbd> one step, <kbd>Home</kbd> <kbd>End</kbd> noise and result;
 <kbd>Tab</kbd> to a draw, then <kbd>&uarr;</kbd> <kbd>&darr;</kbd> its tokens.

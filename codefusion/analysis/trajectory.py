@@ -4,7 +4,8 @@
     film.save("film.html")      # or .png, .svg, .pdf
     film                        # in a notebook, the film itself
 
-Probabilities are the decoder's, distances those of the denoiser's estimate.
+Probabilities are the decoder's, distances those of the denoiser's estimate; the noise
+itself is shown as the tokens that it is nearest to.
 """
 
 import dataclasses
@@ -67,11 +68,14 @@ class Still(NamedTuple):
       step: how many steps were taken, from 1.
       t: diffusion time at which the estimates were made.
       draws: the `Token`s of each draw, up to and with its end.
+      noise: for each draw what its noisy embeddings are nearest to, as text, as many
+        tokens as the draw has in the end.
     """
 
     step: int
     t: float
     draws: tuple[tuple[Token, ...], ...]
+    noise: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +150,9 @@ def film(model, utterance, *, num_draws=4, stills=MAX_STILLS, candidates=(), **c
     times, found = model.trajectory(utterance, num_draws=drawn, **choices)
     finals = [model.tokenizer.decode(row) for row in found.tokens[-1]]
     shown = ranked(finals, list(dict.fromkeys(candidates)))[:num_draws]
-    read = _Reader(model.tokenizer)
+    lengths = [length_of(row) for row in found.tokens[-1]]
+    read, noisy = _Reader(model.tokenizer), found.noisy
+    told = found[: found._fields.index("noisy")]
     sampler, seed = model.config.sampler.name, choices.get("seed", 0)
     return Film(
         utterance=utterance,
@@ -156,7 +162,8 @@ def film(model, utterance, *, num_draws=4, stills=MAX_STILLS, candidates=(), **c
             Still(
                 i + 1,
                 float(times[i]),
-                tuple(read(*(leaf[i, draw] for leaf in found)) for draw in shown),
+                tuple(read(*(leaf[i, draw] for leaf in told)) for draw in shown),
+                tuple(read.text(noisy[i, draw, : lengths[draw]]) for draw in shown),
             )
             for i in evenly(len(times), stills)
         ),
@@ -242,6 +249,16 @@ def pieces(tokenizer, ids):
     return found
 
 
+def length_of(tokens):
+    """Returns how many tokens of a draw come before its end, int.
+
+    Args:
+      tokens: ids, int32[L].
+    """
+    ends = np.flatnonzero((tokens == EOS_ID) | (tokens == PAD_ID))
+    return int(ends[0]) if len(ends) else len(tokens)
+
+
 class _Reader:
     """Makes `Token`s of a draw at a step; rows that recur are read once."""
 
@@ -250,10 +267,14 @@ class _Reader:
             lambda i: _CONTROLS.get(i) or tokenizer.decode([i])
         )
         self._pieces = functools.cache(lambda ids: pieces(tokenizer, ids))
+        self._decode = tokenizer.decode
+
+    def text(self, tokens):
+        """Returns all tokens as one text, controls left out."""
+        return self._decode([i for i in tokens.tolist() if i not in _CONTROLS])
 
     def __call__(self, tokens, log_probs, nearest, distances):
-        ends = np.flatnonzero((tokens == EOS_ID) | (tokens == PAD_ID))
-        length = int(ends[0]) if len(ends) else len(tokens)
+        length = length_of(tokens)
         texts = [*self._pieces(tuple(tokens[:length].tolist())), ""]
         return tuple(
             Token(

@@ -53,8 +53,9 @@ def picture(film, still):
     bar = "\u2501" * full + "\u2500" * (_BAR - full)
     head = Text(f"  step {still.step:4d}  t {still.t:5.3f}  {bar}", style="cyan")
     rows = [Text(visible(film.utterance), style="bold"), head]
-    for name, tokens in zip(film.names, still.draws, strict=True):
+    for name, noise, tokens in zip(film.names, still.noise, still.draws, strict=True):
         rows.append(Text(f"  {name}", style="dim"))
+        rows.append(Text(f"  {visible(noise)}", style="dim"))
         rows.append(Text("  ").join([Text(), tinted(tokens)]))
     return Group(*rows)
 

@@ -211,7 +211,7 @@ def sample(
     times,
     *,
     draw_noise=None,
-    observe=lambda x0_hat: x0_hat,
+    observe=lambda xt, x0_hat: x0_hat,
 ):
     """Returns the last estimate of x0 and the estimates along the way.
 
@@ -227,11 +227,11 @@ def sample(
       times: falling times, float32[num_steps + 1].
       draw_noise: `step index -> float32[R, L, E]`, standard normal; None where the
         step adds no noise.
-      observe: what is kept of each estimate, `x0_hat -> tree of arrays`.
+      observe: what is kept of each step, `(xt, x0_hat) -> tree of arrays`.
 
     Returns:
-      x0_hat, float32[R, L, E], and what was kept of all estimates: by default
-      themselves, float32[num_steps, R, L, E].
+      x0_hat, float32[R, L, E], and what was kept of all steps: by default their
+      estimates, float32[num_steps, R, L, E].
     """
     chex.assert_rank([x1, times], [3, 1])
     draw = draw_noise or (lambda index: jnp.zeros_like(x1))
@@ -242,7 +242,7 @@ def sample(
         x0_hat = denoise(xt, jnp.full(xt.shape[:1], t), estimate)
         earlier = jnp.where(index == 0, x0_hat, estimate)
         inputs = StepInputs(xt, x0_hat, earlier, t, s, previous, draw(index))
-        return (step(process, inputs), x0_hat), observe(x0_hat)
+        return (step(process, inputs), x0_hat), observe(xt, x0_hat)
 
     previous = jnp.concatenate([times[:1], times[:-2]])
     steps = (jnp.arange(len(times) - 1), previous, times[:-1], times[1:])

@@ -32,7 +32,8 @@ def film():
     for i in range(NUM_STILLS):
         done = i / (NUM_STILLS - 1)
         rows = tuple(_row(rng, done) for _ in range(2))
-        found.append(Still(i + 1, 1 - done, rows))
+        noise = tuple(rng.choice(NOISE) + "<i>" for _ in range(2))
+        found.append(Still(i + 1, 1 - done, rows, noise))
     return Film(UTTERANCE, "ddim, 6 steps", ("draw 1", "draw 2"), tuple(found))
 
 

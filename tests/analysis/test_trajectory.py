@@ -47,7 +47,7 @@ def model_of(tokenizer, programs):
         row = steps[index[0]][index[1]]
         tokens[(*index, slice(len(row)))] = row
     flat = np.full(tokens.shape, 0.5, np.float32)
-    found = Trajectory(tokens, np.log(flat), tokens, flat)
+    found = Trajectory(tokens, np.log(flat), tokens, flat, tokens[::-1])
 
     def run(utterance, *, num_draws, **choices):
         kept = Trajectory(*(leaf[:, :num_draws] for leaf in found))
@@ -75,6 +75,7 @@ def test_a_film_reads_each_draw_at_each_step(tokenizer):
                 True
             ]
             assert {token.probability for token in tokens} == {0.5}
+    assert film.stills[1].noise == ("", PROGRAMS[2])
     empty = film.stills[1].draws[0]
     assert [token.nearest for token in empty] == ["</s>"]
 

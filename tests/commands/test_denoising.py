@@ -12,8 +12,8 @@ from codefusion.commands import denoising
 def film():
     """A film of two steps: one token becomes sure."""
     stills = [
-        Still(1, 1.0, ((Token("gre\x07p", 0.2, "find", 0.9, False),),)),
-        Still(2, 0.5, ((Token("find", 0.95, "find", 0.1, False),),)),
+        Still(1, 1.0, ((Token("gre\x07p", 0.2, "find", 0.9, False),),), ("w\x07c",)),
+        Still(2, 0.5, ((Token("find", 0.95, "find", 0.1, False),),), ("find",)),
     ]
     return Film("a request", "", ("draw 1",), tuple(stills))
 
@@ -29,6 +29,7 @@ def played(**settings):
 def test_a_film_plays_and_leaves_the_cursor():
     sent = played(color_system="truecolor")
     assert "gre\\x07p" in sent and "find" in sent and "\x07" not in sent
+    assert "w\\x07c" in sent
     assert sent.index("step    1") < sent.index("step    2")
     assert sent.rindex("\x1b[?25h") > sent.rindex("\x1b[?25l")
     assert sent.index("\x1b[?25h") < sent.index("step    1")

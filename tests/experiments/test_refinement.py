@@ -19,7 +19,7 @@ class Model:
     def trajectory(self, utterance, *, number, steps, truncate):
         assert truncate and steps == self.steps and number == 7
         tokens = np.arange(steps)[:, None, None]
-        return np.linspace(1, 0, steps), drawing.Trajectory(tokens, *[None] * 3)
+        return np.linspace(1, 0, steps), drawing.Trajectory(tokens, *[None] * 4)
 
 
 def test_a_program_is_read_at_every_step():
