@@ -77,6 +77,8 @@ def read_retrieval(workdir, config):
 def read_config(path):
     """Returns the unchecked ConfigDict in the config.json of a work directory.
 
+    Settings that came after it have their defaults, see `completed`.
+
     Args:
       path: of the file, a pathlib.Path.
 
@@ -88,12 +90,13 @@ def read_config(path):
             f"{path} is missing; expected the config that codefusion train writes."
         )
     try:
-        return configs.from_json(path.read_text(encoding="utf-8"))
+        read = configs.from_json(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is no config in JSON: {error}. Put the file back that codefusion "
             "train wrote, or set another --workdir."
         ) from error
+    return configs.from_json(json.dumps(completed(read.to_dict())))
 
 
 def completed(config):
@@ -117,7 +120,7 @@ def completed(config):
 
 def _checked(path):
     """Returns the checked config of a work directory."""
-    config = completed(read_config(path).to_dict())
+    config = read_config(path)
     try:
         return assemble.check(config)
     except ValueError as error:

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from codefusion import config as configs
 from codefusion.checkpoints import CheckpointError
 
 # Keys of the config that may change between a run and its resumption, because no
@@ -50,10 +51,13 @@ def identify(stages, *, seed, config=None, tokenizer_hash=None) -> dict[str, str
 
 
 def differences(saved: dict[str, str], now: dict[str, str]) -> list[str]:
-    """Returns a line `key: saved -> now` for each key in which identities differ."""
-    both = sorted(saved.keys() | now.keys())
-    absent = "(absent)"
-    pairs = ((key, saved.get(key, absent), now.get(key, absent)) for key in both)
+    """Returns a line `key: saved -> now` for each key in which identities differ.
+
+    A setting of the config that came after the saved run had its default there.
+    """
+    both, absent = sorted(saved.keys() | now.keys()), "(absent)"
+    before = dict(_flat(configs.base().to_dict())) | saved
+    pairs = ((key, before.get(key, absent), now.get(key, absent)) for key in both)
     return [f"{key}: {a} -> {b}" for key, a, b in pairs if a != b]
 
 
