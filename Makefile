@@ -3,6 +3,7 @@
 #
 #   make quickstart                    train a small model on a CPU and watch it write rules
 #   make test                          the test suite, at most ten minutes on two cores
+#   make test-notebooks                every notebook of colab/, twice
 #   make tables                        every table of configs/tables from results/runs
 #   make PYTHON=python3.12 test        the same with another Python
 
@@ -27,7 +28,7 @@ JAX_VERSION := import jax; print(jax.__version__)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: quickstart test test-slow test-tpu-compile test-tpu-compile-slow test-gpu-compile \
-  test-reliability tables figures lint format doctor clean
+  test-reliability test-notebooks notebooks tables figures lint format doctor clean
 
 quickstart: $(CORE)
 	$(BIN)/codefusion train --config=$(CONFIG) --workdir=$(WORKDIR) $(FLAGS)
@@ -58,6 +59,14 @@ test-tpu-compile-slow: $(LIBTPU)
 # Likewise the GPU compilers, 700 MB.
 test-gpu-compile: $(CUDA)
 	JAX_PLATFORMS=cpu PYTHONPATH=$(CUDA) $(BIN)/python -m pytest -q -m gpu_compile
+
+# Each notebook twice, the second time as after a disconnect; on a CPU, without a network.
+test-notebooks: $(DEV)
+	$(BIN)/python -m pytest -q -m "slow or not slow" tests/test_notebooks.py
+
+# The notebooks from their scripts, without outputs.
+notebooks: $(DEV)
+	$(BIN)/jupytext --update --to ipynb colab/*.py
 
 # Every table anew from what is kept of its runs: nothing is trained.
 tables: $(CORE)
