@@ -1,5 +1,6 @@
 """A film as a picture for a paper: the stills of its first draw, one below the other.
 
+Above each program stand the tokens that its noise is nearest to, as far as they fit.
 Drawn by matplotlib, the extra `plot`, without its global state.
 """
 
@@ -18,6 +19,7 @@ _SIZE = 8.0
 _LINE, _GAP = 1.55 * _SIZE, 0.7 * _SIZE
 _COLUMN = 0.602 * _SIZE  # an advance of DejaVu Sans Mono, which matplotlib brings
 _COLUMNS = int((_WIDTH - _LEFT - _EDGE) / _COLUMN)
+_MUTED = "#57606a"
 _DOTS = 300
 _END = "\u25a0"
 _UNDERLINES = {1: (0, (1, 1)), 2: "solid"}
@@ -52,16 +54,18 @@ def write(films, ending):
 
     (film,) = films
     rows = [(still, layout(still.draws[0])) for still in film.stills]
-    heights = [_LINE * (1 + placed[-1][0]) + _GAP for _, placed in rows]
+    heights = [_LINE * (2 + placed[-1][0]) + _GAP for _, placed in rows]
     height = sum(heights) + 2 * _LINE
     figure = Figure(figsize=(_WIDTH / 72, height / 72), facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, _WIDTH), ylim=(height, 0))
     axes.set_axis_off()
     for (still, placed), top in zip(rows, np.cumsum([0, *heights[:-1]]), strict=True):
         label = f"t = {still.t:.3f}"
-        axes.text(_EDGE, top + _LINE, label, size=_SIZE, color="#57606a")
+        axes.text(_EDGE, top + _LINE, label, size=_SIZE, color=_MUTED)
+        noise = dict(family="DejaVu Sans Mono", color=_MUTED, parse_math=False)
+        axes.text(_LEFT, top + _LINE, fitting(still.noise[0]), size=_SIZE, **noise)
         for token in placed:
-            _token(axes, *token, top=top)
+            _token(axes, *token, top=top + _LINE)
     _legend(axes, height - 0.6 * _LINE)
     written = io.BytesIO()
     with warnings.catch_warnings(), matplotlib.rc_context(_SETTINGS):
@@ -91,6 +95,18 @@ def layout(tokens):
     return placed or [(0, 0, "", 1.0)]
 
 
+def fitting(text):
+    """Returns as much of a text as fits in one line.
+
+    Args:
+      text: str, shown without its line ends.
+    """
+    text = showing.visible(text)
+    while showing.columns(text) > _COLUMNS:
+        text = text[:-2] + "\u2026"
+    return text
+
+
 def _cut(text):
     """Returns parts of a text of which each fits in a line, as wide as it may be."""
     most = _COLUMNS // 2
@@ -114,7 +130,7 @@ def _token(axes, line, column, text, probability, *, top):
 
 def _legend(axes, base):
     """Draws the scale of colours and what the underlines say."""
-    axes.text(_EDGE, base, "probability", size=0.85 * _SIZE, color="#57606a")
+    axes.text(_EDGE, base, "probability", size=0.85 * _SIZE, color=_MUTED)
     for step in range(11):
         text = (
             f"{step / 10:.1f}".replace("0.", ".") if 0 < step < 10 else str(step // 10)

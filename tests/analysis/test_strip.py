@@ -25,6 +25,14 @@ def test_tokens_follow_each_other_and_fit_in_their_lines():
     assert sorted(ends) == list(range(len(ends)))
 
 
+def test_noise_takes_one_line_and_no_more():
+    for text in ("x" * 500, "\u4e2d" * 500):
+        fitted = strip.fitting(text)
+        assert strip.showing.columns(fitted) <= strip._COLUMNS
+        assert fitted.endswith("\u2026") and text.startswith(fitted[:-1])
+    assert strip.fitting("a\nb") == "a\\nb"
+
+
 def test_an_empty_program_still_has_its_end():
     ((line, column, text, _),) = strip.layout([token("", is_end=True)])
     assert (line, column, text) == (0, 0, strip._END)
