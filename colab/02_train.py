@@ -42,7 +42,7 @@ if importlib.util.find_spec("codefusion") is None:
         raise RuntimeError(
             "The jax here is too old for codefusion. Run the next line in a cell of "
             "its own, on such a machine with [tpu] or [cuda] behind the path, then "
-            f"restart the session.\n%pip install {SOURCE}"
+            f"restart the session.\n%pip install --editable {SOURCE}"
         )
     sys.path.insert(0, str(SOURCE))
 
