@@ -73,7 +73,7 @@ tables: $(CORE)
 	$(BIN)/codefusion table configs/tables/*.py --workdir=results --stored=results/runs --notrain
 
 figures: $(DEV)
-	$(BIN)/python -m experiments.plots results/tables/steps.json results/tables/frontier.json
+	$(BIN)/python -m experiments.plots results/tables/steps.json results/tables/frontier.json results/refinement.json
 
 lint: $(DEV)
 	$(BIN)/ruff check .

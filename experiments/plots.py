@@ -171,6 +171,7 @@ def draw_refinement(figure, found):
             (line,) = axis.plot(steps, means, marker=".", label=run["run"])
             axis.fill_between(steps, lows, highs, color=line.get_color(), alpha=0.2)
         axis.set(xlabel="step at which denoising stops", ylim=(0.0, None))
+        axis.locator_params(axis="x", integer=True)
         axis.grid(alpha=0.3)
     axes[0].set(title="edit distance to the reference")
     axes[1].set(title="edit distance to what the last step writes")
