@@ -21,7 +21,7 @@ from codefusion.data.tokenizer import Tokenizer
 from codefusion.models import exported
 
 ROOT = pathlib.Path(__file__).parents[2]
-SCORES = next((ROOT / "results" / "quickstart" / "seed0").glob("*.json"))
+SCORES = next((ROOT / "results" / "runs" / "quickstart_seed0" / "scores").glob("*.json"))
 
 
 def config_of(path):
