@@ -21,7 +21,7 @@ from codefusion.data.tokenizer import Tokenizer
 from codefusion.models import exported
 
 ROOT = pathlib.Path(__file__).parents[2]
-SCORES = next((ROOT / "results" / "runs" / "quickstart_seed0" / "scores").glob("*.json"))
+SCORES = next(ROOT.glob("results/runs/quickstart_seed0/scores/*.json"))
 
 
 def config_of(path):
@@ -141,7 +141,9 @@ def test_the_card_counts_every_parameter_and_names_data_and_files(trained, publi
 
 def test_data_of_others_changes_the_license(trained, published):
     chosen = config.validate(config_of(ROOT / "configs" / "conala.py"))
-    assert model_card.sources(chosen) == ["conala", "python_corpus"]
+    assert model_card.sources(chosen) == ["conala", "python_docs"]
+    chosen.pretraining.num_steps = 10
+    assert model_card.sources(chosen) == ["conala", "python_corpus", "python_docs"]
     card = model_card.text(
         trained[0],
         published,
