@@ -3,12 +3,11 @@
     codefusion train --config=configs/cf_rules.py --workdir=runs/cf_rules
     codefusion evaluate --workdir=runs/cf_rules
 
-Trained beside generated pairs. The random split; `configs/cf_rules.py:released` is the
-authors'. Sized for two CPU cores; `configs/cf_rules.py:large` is for one GPU and was
-not run yet. `:autoregressive`, `:diffusion_lm` and `:genie` are systems to compare
-with, see `codefusion/comparisons.py`.
-
-`:at_once` writes all tokens at once. What was measured is in `results/`.
+The random split, trained beside generated pairs and sized for two CPU cores. The forms
+`configs/cf_rules.py:FORM` are `released` (the authors' split), `at_once` (all tokens at
+once), `large` (for one GPU, not run yet), and `autoregressive`, `diffusion_lm` and
+`genie`, systems to compare with, see `codefusion/comparisons.py`. What was measured is
+in `results/`.
 """
 
 from codefusion import comparisons, config
@@ -26,6 +25,7 @@ def get_config(form="small"):
     # A narrower embedding at a larger scale: candidates differ more.
     c.model.embedding_width = 16
     c.diffusion.embedding_scale = 0.5
+    # Read only where a form or the command line asks for steps of pre-training.
     c.pretraining.corpora = ("cf_corpus",)
     c.pretraining.mixture = (("generated", 0.7),)
     c.training.num_steps = 1_300

@@ -3,13 +3,11 @@
     codefusion train --config=configs/conala.py --workdir=runs/conala
     codefusion evaluate --workdir=runs/conala
 
-Trained beside requests to Python from three other sources. The random split;
-`configs/conala.py:released` is the authors'. Sized for two CPU cores;
-`configs/conala.py:large` is for one GPU and was not run yet, nor was `:released`.
-`:autoregressive`, `:diffusion_lm` and `:genie` are systems to compare with, see
-`codefusion/comparisons.py`.
-
-`:at_once` writes all tokens at once. What was measured is in `results/`.
+The random split, trained beside requests to Python from three other sources and sized
+for two CPU cores. The forms `configs/conala.py:FORM` are `released` (the authors'
+split, not run yet), `at_once` (all tokens at once), `large` (for one GPU, not run yet),
+and `autoregressive`, `diffusion_lm` and `genie`, systems to compare with, see
+`codefusion/comparisons.py`. What was measured is in `results/`.
 """
 
 from codefusion import comparisons, config
@@ -26,6 +24,7 @@ def get_config(form="small"):
     c.tokenizer.vocab_size = 4096
     c.model.update(width=128, num_heads=8, mlp_width=512)
     c.diffusion.embedding_scale = 0.5  # see docs/recipe.md on what noise hides
+    # Read only where a form or the command line asks for steps of pre-training.
     c.pretraining.corpora = ("python_corpus",)
     c.training.num_steps = 3_000
     c.training.mixture = (("python_docs", 0.5),)

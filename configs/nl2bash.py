@@ -3,13 +3,10 @@
     codefusion train --config=configs/nl2bash.py --workdir=runs/nl2bash
     codefusion evaluate --workdir=runs/nl2bash
 
-The random split;
-`configs/nl2bash.py:released` is the authors'. Sized for two CPU cores;
-`configs/nl2bash.py:large` is for one GPU and was not run yet, nor was `:released`.
-`:autoregressive`, `:diffusion_lm` and `:genie` are systems to compare with, see
-`codefusion/comparisons.py`.
-
-`:at_once` writes all tokens at once. What was measured is in `results/`.
+The random split, sized for two CPU cores. The forms `configs/nl2bash.py:FORM` are
+`released` (the authors' split, not run yet), `at_once` (all tokens at once), `large`
+(for one GPU, not run yet), and `autoregressive`, `diffusion_lm` and `genie`, systems to
+compare with, see `codefusion/comparisons.py`. What was measured is in `results/`.
 """
 
 from codefusion import comparisons, config
@@ -25,6 +22,7 @@ def get_config(form="small"):
     c.data = dict(name="nl2bash", scheme=scheme, source_length=32, target_length=24)
     c.tokenizer.vocab_size = 4096
     c.model.update(width=128, num_heads=8, mlp_width=512)
+    # Read only where a form or the command line asks for steps of pre-training.
     c.pretraining.corpora = ("bash_corpus",)
     c.training.num_steps = 3_000
     c.inference.batch_size = 8
