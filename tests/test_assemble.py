@@ -232,11 +232,7 @@ def test_one_program_of_all_steps_is_refused_what_it_lacks(key, value):
     given.model.alignment_rounds = 0
     given.inference.denoiser = "resident"
     assert assemble.check(given).inference.denoiser == "resident"
-    *path, last = key.split(".")
-    section = given
-    for name in path:
-        section = section[name]
-    section[last] = value
+    config.put(given, key, value)
     with pytest.raises(ValueError, match=f"{key}.*resident|resident.*{key}"):
         assemble.check(given)
 

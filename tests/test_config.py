@@ -98,6 +98,8 @@ def test_each_base_is_a_fresh_one():
             ["sampler.num_steps", "2.5", "integer"],
         ),
         ({"training.mixture": (("a", -1.0),)}, ["training.mixture", "-1.0"]),
+        ({"sampler": {"name": "ddpm", "top_p": "a"}}, ["sampler.top_p", "'a'"]),
+        ({"model": {"name": "b", "head_width": "a"}}, ["model.head_width", "even"]),
     ],
 )
 def test_an_error_names_the_key_the_value_and_what_is_right(changes, parts):
@@ -181,6 +183,17 @@ def test_an_override_of_a_key_that_cannot_be_is_refused(key):
 @pytest.mark.parametrize("key", ["seed", "data.scheme", "training.optimizer.b1"])
 def test_an_override_of_a_key_that_may_be_passes(key):
     config.check_key(key)
+
+
+def test_a_dotted_key_is_put_into_its_section_or_refused():
+    found, sampler = config.base(), dict(name="ddpm")
+    config.put(found, "training.optimizer.b1", 0.5)
+    config.put(found, "sampler", sampler)
+    assert found.training.optimizer.b1 == 0.5 and found.sampler.to_dict() == sampler
+    with pytest.raises(ValueError, match="seed.x is not a key"):
+        config.put(found, "seed.x", 1)
+    with pytest.raises(ValueError, match="sampler.a.b is in no section"):
+        config.put(found, "sampler.a.b", 1)
 
 
 WRONG_VALUES = [

@@ -114,9 +114,9 @@ def open_files_at_rest(usual):
     """Returns how many are open, once a save under way is over.
 
     Args:
-      usual: the count that is waited for, a second at most.
+      usual: the count that is waited for, five seconds at most.
     """
-    deadline = time.monotonic() + 1.0
+    deadline = time.monotonic() + 5.0
     found = open_files()
     while found > usual and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -1,5 +1,6 @@
 """The toy's memory over a short run; the full set is `make test-reliability`."""
 
+import gc
 import types
 
 import pytest
@@ -9,6 +10,15 @@ from benchmarks.reliability.runs import Settings
 from benchmarks.reliability.toy import Toy
 
 
+@pytest.fixture
+def few_objects():
+    """Leaves what earlier tests made out of each collection, which is slow with it."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("few_objects")
 def test_a_run_opens_nothing_and_compiles_nothing_once_warm(tmp_path):
     settings = Settings(steps=100, every=10)
     programs = memory.Programs()

@@ -16,14 +16,16 @@ class Model:
         self.tokenizer = types.SimpleNamespace(decode=lambda row: texts[int(row[0])])
         self.steps = len(texts)
 
-    def trajectory(self, utterance, *, number, steps, truncate):
-        assert truncate and steps == self.steps and number == 7
+    def trajectory(self, utterance, *, number, steps, truncate, language):
+        assert truncate and steps == self.steps and (number, language) == (7, "bash")
         tokens = np.arange(steps)[:, None, None]
         return np.linspace(1, 0, steps), drawing.Trajectory(tokens, *[None] * 4)
 
 
 def test_a_program_is_read_at_every_step():
-    times, texts = refinement.written(Model(["x", "ls", "ls -a"]), "list", 7, 3)
+    model = Model(["x", "ls", "ls -a"])
+    choices = dict(number=7, steps=3, language="bash")
+    times, texts = refinement.written(model, "list", **choices)
     assert times == [1.0, 0.5, 0.0] and texts == ["x", "ls", "ls -a"]
 
 
