@@ -43,7 +43,7 @@ def genie(config):
     No decoder, tokens by the nearest embedding at the end, pre-training by restoring a
     run of tokens, as many steps as follow where the config has none, ancestral
     sampling. Unlike there the whole program is written, each masked token leaves a mask
-    of its own, and embeddings have unit RMS.
+    of its own, embeddings have unit RMS, and estimates are not rounded on the way.
 
     Args:
       config: a ConfigDict of a diffusion model; it is changed.

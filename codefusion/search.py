@@ -1,8 +1,9 @@
-"""How an autoregressive model writes: a token at a time, drawn, or kept in beams.
+"""How a causal decoder writes: a token at a time, drawn, or kept in beams.
 
-Everything is one compiled loop that ends when all programs have. A drawn token comes
-from a key folded from (seed, request number, draw number, position), so that a draw
-does not depend on the batch it rode in.
+It is that of an autoregressive model, or that of a diffusion model, which writes by its
+plan. Everything is one compiled loop that ends when all programs have. A drawn token
+comes from a key folded from (seed, request number, draw number, position), so that a
+draw does not depend on the batch it rode in.
 """
 
 import dataclasses

@@ -4,7 +4,7 @@ Dimensions used in every docstring:
 
   B  batch            S  source length     L  target length
   D  width            E  embedding width   V  vocabulary
-  N  heads            H  head width
+  N  heads            H  head width        R  draws, of all requests
 """
 
 from typing import NamedTuple

@@ -14,7 +14,8 @@ from codefusion.data.tokenizer import Tokenizer
 from codefusion.models import exported
 
 NEIGHBORS = "neighbors.json"
-_LATER_SETTINGS = (
+# Of training: work directories from before have none, and trained as by the defaults.
+_LATER_TRAINING = (
     "microbatches",
     "on_non_finite",
     "watchdog_minutes",
@@ -102,7 +103,8 @@ def read_config(path):
 def completed(config):
     """Returns a config in which settings that came after it have their defaults.
 
-    Only those that no weight depends on.
+    They are of sampling and evaluation, or their default is what was done before them:
+    no default here changes what the weights are.
 
     Args:
       config: nested dicts, unchecked; they stay as they are.
@@ -114,7 +116,7 @@ def completed(config):
     if config.get("model", {}).get("name") == base["model"]["name"]:
         _complete(config, base, "model", ("causal_decoder",))
     _complete(config, base, "pretraining", ("microbatches",))
-    _complete(config, base, "training", _LATER_SETTINGS)
+    _complete(config, base, "training", _LATER_TRAINING)
     return {"sharding": base["sharding"], "source": base["source"]} | config
 
 

@@ -141,8 +141,8 @@ def film(model, utterance, *, num_draws=4, stills=MAX_STILLS, candidates=(), **c
       stills: most steps to show, evenly spaced, the first and the last among them.
       candidates: texts of the answers to the utterance, the best first; the draws that
         end as one of them come first. Without, the first draws are shown.
-      **choices: `number`, `steps`, `seed`, `truncate` and `guidance`, as in
-        `Generator.trajectory`.
+      **choices: `number`, `steps`, `seed`, `truncate`, `guidance` and `language`, as
+        in `Generator.trajectory`.
     """
     drawn = num_draws
     if candidates:  # one of them may be any draw
