@@ -11,7 +11,6 @@ its program ends.
 """
 
 import argparse
-import dataclasses
 import json
 import shlex
 import statistics
@@ -56,13 +55,11 @@ def one_draw(model):
     config.inference.update(num_contexts=1, num_repairs=0, token_temperature=0.0)
     if consistency.is_autoregressive(config):
         config.sampler = dict(name="nucleus")
-    config = assemble.check(config)
-    parts = assemble.parts(config, model.tokenizer.vocab_size)
-    return dataclasses.replace(model, config=config, parts=parts)
+    return model.reconfigured(assemble.check(config))
 
 
 def check_pair(diffusion, greedy):
-    """Raises ValueError unless both are of one data set, and the second writes on."""
+    """Raises ValueError unless both are of one data set, the second autoregressive."""
     names = [model.config.data.name for model in (diffusion, greedy)]
     if names[0] != names[1]:
         raise ValueError(

@@ -100,7 +100,7 @@ RULES = (
     _at_least("inference.num_contexts", 1),
     _between("sampler.eta", 0, 1),
     _one_of("sampler.spacing", "time", "log_snr"),
-    Rule("*.top_p", lambda v: 0 < v <= 1, "above 0, at most 1"),
+    Rule("*.top_p", lambda v: _is_number(v) and 0 < v <= 1, "above 0, at most 1"),
     _at_least("sampler.length_penalty", 0),
     _at_least("inference.guidance", 0),
     _at_least("inference.*temperature", 0),

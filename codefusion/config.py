@@ -154,8 +154,9 @@ def enlarge(config):
 def write_by_plan(config):
     """Makes the decoder write from left to right by the denoiser's plan.
 
-    On the little data of Bash and Python a program that is written all at once comes
-    out broken, see docs/recipe.md; a layer of the denoiser goes to the decoder.
+    Where data are few, a program that is written all at once comes out broken, see
+    docs/recipe.md. The number of layers stays: one of the denoiser's goes to the
+    decoder. Repairs go, as they choose each token by itself.
 
     Args:
       config: a ConfigDict; it is changed.
@@ -218,6 +219,24 @@ def check_key(key):
     Below a section that chooses, any key may be right: that is for `check` to say.
     """
     checks.check_key(key, _DEFAULTS)
+
+
+def put(config, key, value):
+    """Sets the value of a dotted key, in place.
+
+    Args:
+      config: a ConfigDict with the sections of `base()`.
+      key: dotted; a new one may stand in a section that chooses.
+      value: of the key; a dict is a whole section.
+
+    Raises:
+      ValueError: no config can hold the key, or this one has no such section.
+    """
+    check_key(key)
+    section, last = checks.find(config, key)
+    if section is None:
+        raise ValueError(f"{key} is in no section of this config; set the section.")
+    section[last] = value
 
 
 def build(table, section, **injected):

@@ -206,6 +206,15 @@ class Generator:
         times = drawing.times_of(plan.process, plan.sampler)[:-1]
         return np.asarray(times), jax.device_get(found)
 
+    def reconfigured(self, config):
+        """Returns a Generator of the same weights under another config.
+
+        Args:
+          config: a checked config that differs in no setting of training.
+        """
+        parts = assemble.parts(config, self.tokenizer.vocab_size)
+        return dataclasses.replace(self, config=config, parts=parts)
+
     @property
     def is_autoregressive(self):
         """Whether the model writes from left to right, bool."""

@@ -59,9 +59,5 @@ def get_config(run="quickstart"):
         raise ValueError(f"{run!r} is no run; expected one of {sorted(RUNS)}.")
     c = quickstart.get_config()
     for key, value in RUNS[run].items():
-        *path, last = key.split(".")
-        section = c
-        for name in path:
-            section = section[name]
-        section[last] = value
+        config.put(c, key, value)
     return config.validate(c)

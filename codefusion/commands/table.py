@@ -11,7 +11,6 @@ Runs of one name in one work directory are one run, whatever tables they are in.
 """
 
 import copy
-import dataclasses
 import fnmatch
 import functools
 import json
@@ -110,12 +109,7 @@ def _checked(file, changes, modified):
     del modified  # so that a file that is written again is read again
     config = main.parse("table", [f"--config={file}"]).config
     for key, value in json.loads(changes).items():
-        configs.check_key(key)
-        *path, last = key.split(".")
-        section = config
-        for name in path:
-            section = section[name]
-        section[last] = value
+        configs.put(config, key, value)
     return assemble.check(config)
 
 
@@ -138,10 +132,8 @@ def scores_of(each, given, *, embed=None):
         return None
     folder = os.path.join(given.workdir, each.trained.name)
     model = trained_model(config_of(each.trained, given), folder)
-    parts = assemble.parts(config, model.tokenizer.vocab_size)
-    model = dataclasses.replace(model, config=config, parts=parts)
     with compile_cache(folder):
-        path = evaluate.write_predictions(model, config, folder)
+        path = evaluate.write_predictions(model.reconfigured(config), config, folder)
     return evaluate.write_scores(path, config, embed=embed)
 
 

@@ -1,6 +1,5 @@
 """A trained work directory as a generator, under the command line's changes."""
 
-import dataclasses
 import os
 
 from codefusion import assemble, inference
@@ -39,9 +38,7 @@ def load(call, command, *, step=None):
     for key in train.PLACES:
         if wanted.data.get(key):
             merged.data[key] = wanted.data[key]
-    merged = assemble.check(merged)
-    parts = assemble.parts(merged, model.tokenizer.vocab_size)
-    return dataclasses.replace(model, config=merged, parts=parts)
+    return model.reconfigured(assemble.check(merged))
 
 
 def check_workdir(call, command):
