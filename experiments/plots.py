@@ -163,10 +163,10 @@ def draw_refinement(figure, found):
     axes = figure.subplots(1, 2, sharey=True)
     for axis, to in zip(axes, ("reference", "last"), strict=True):
         for run in found["runs"]:
-            points = run[f"to_{to}"]
-            steps = range(1, len(points) + 1)
-            means, lows, highs = zip(
-                *((p["mean"], p["low"], p["high"]) for p in points), strict=True
+            told = run[f"to_{to}"]
+            steps = range(1, len(told) + 1)
+            means, lows, highs = (
+                [each[key] for each in told] for key in ("mean", "low", "high")
             )
             (line,) = axis.plot(steps, means, marker=".", label=run["run"])
             axis.fill_between(steps, lows, highs, color=line.get_color(), alpha=0.2)

@@ -60,7 +60,13 @@ def measure(model, name, options):
     rows = predict.choose_rows(dataset.examples("test"), options.rows)
     times, to_reference, to_last = [], [], []
     for number, row in enumerate(rows):
-        times, texts = written(model, row.utterance, number, options.steps)
+        times, texts = written(
+            model,
+            row.utterance,
+            number=number,
+            steps=options.steps,
+            language=dataset.language,
+        )
         to_reference.append([1.0 - edit_similarity(text, row.code) for text in texts])
         to_last.append([1.0 - edit_similarity(text, texts[-1]) for text in texts])
     return {
@@ -75,7 +81,7 @@ def measure(model, name, options):
     }
 
 
-def written(model, utterance, number, steps):
+def written(model, utterance, *, number, steps, language):
     """Returns the diffusion times and the program that is read at each, two lists.
 
     Args:
@@ -83,9 +89,10 @@ def written(model, utterance, number, steps):
       utterance: str, cut where it is too long.
       number: of the request, which its noise depends on.
       steps: of denoising.
+      language: of the program.
     """
     times, found = model.trajectory(
-        utterance, number=number, steps=steps, truncate=True
+        utterance, number=number, steps=steps, truncate=True, language=language
     )
     texts = [model.tokenizer.decode(draws[0]) for draws in found.tokens]
     return times.tolist(), texts
