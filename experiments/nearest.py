@@ -7,14 +7,13 @@ The candidates are the first distinct programs of the nearest training requests,
 """
 
 import argparse
-import importlib.util
 import pathlib
 
 from rich.console import Console
 
 from codefusion import assemble
-from codefusion import config as configs
-from codefusion.commands import evaluate, train
+from codefusion import main as program
+from codefusion.commands import evaluate
 from codefusion.data import neighbors
 from codefusion.evaluation import predict, score
 
@@ -25,7 +24,8 @@ def main():
     parser.add_argument("--config", required=True, help="a file, or file:form")
     parser.add_argument("--out", type=pathlib.Path, default="runs/nearest")
     options = parser.parse_args()
-    config = assemble.check(load(options.config))
+    call = program.parse("evaluate", [f"--config={options.config}"])
+    config = assemble.check(call.config)
     dataset, chosen = assemble.dataset(config), config.evaluation
     index = neighbors.Neighbors.of(dataset.examples("train"))
     rows = predict.choose_rows(dataset.examples(chosen.split), chosen.max_rows)
@@ -43,12 +43,12 @@ def main():
 def answer(index, utterance, count):
     """Returns (programs, log_probs): the nearest distinct programs, two lists.
 
+    The cosine less 1 stands where a model has a log-probability.
+
     Args:
       index: the `Neighbors` of the training requests.
       utterance: str.
       count: how many programs; fewer where there are no more.
-
-    The cosine stands where a model writes a log-probability, less 1.
     """
     (rows,), (cosines,) = index.nearest([utterance], count)
     found = rows >= 0
@@ -56,34 +56,11 @@ def answer(index, utterance, count):
     return programs, [float(cosine) - 1 for cosine in cosines[found]]
 
 
-def load(name):
-    """Returns the config of `file` or `file:form`, a ConfigDict."""
-    file, _, form = name.partition(":")
-    spec = importlib.util.spec_from_file_location("chosen_config", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config(form) if form else module.get_config()
-
-
 def header(config, dataset):
     """Returns the provenance of the predictions, a dict as `predict` wants it."""
-    plain = train.portable(config).to_dict()
-    return {
-        "dataset": dataset.name,
-        "split": config.evaluation.split,
-        "scheme": dataset.scheme,
-        "data_hash": dataset.content_hash,
-        "tokenizer_hash": "",
-        "config": plain,
-        "config_diff": configs.diff_text(configs.base(), plain),
-        "seed": config.evaluation.seed,
-        "sampler": "nearest request",
-        "num_steps": 0,
-        "checkpoint_step": 0,
-        "commit": evaluate.commit(),
-        "max_rows": config.evaluation.max_rows,
-        "truncated_utterances": 0,
-    }
+    told = evaluate.header(config, dataset, tokenizer_hash="", step=0)
+    of_ours = dict(sampler="nearest request", num_steps=0, truncated_utterances=0)
+    return told | of_ours
 
 
 if __name__ == "__main__":

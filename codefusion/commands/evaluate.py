@@ -116,7 +116,9 @@ def write_predictions(model, config, workdir):
         predictions = predict.predict(rows, generate)
     name = run_name(dataset, config, model.step)
     path = pathlib.Path(workdir, "predictions", f"{name}.jsonl")
-    told = header(model, config, dataset) | provenance.facts(model, workdir)
+    hash_, step = model.tokenizer.content_hash, int(model.step)
+    told = header(config, dataset, tokenizer_hash=hash_, step=step)
+    told |= provenance.facts(model, workdir)
     told["truncated_utterances"] = sum(
         is_long(model, row.utterance, dataset.language) for row in rows
     )
@@ -154,13 +156,14 @@ def run_name(dataset, config, step):
     return f"{name}-step{int(step)}-{digest}"
 
 
-def header(model, config, dataset):
+def header(config, dataset, *, tokenizer_hash, step):
     """Returns the provenance that heads a predictions file, a dict.
 
     Args:
-      model: the Generator, for its tokenizer and step.
       config: a checked config.
       dataset: the data set that is evaluated on.
+      tokenizer_hash: content hash of the tokenizer, "" where nothing is tokenised.
+      step: of the checkpoint, int; 0 where nothing is trained.
     """
     plain = train.portable(config).to_dict()
     return {
@@ -168,13 +171,13 @@ def header(model, config, dataset):
         "split": config.evaluation.split,
         "scheme": dataset.scheme,
         "data_hash": dataset.content_hash,
-        "tokenizer_hash": model.tokenizer.content_hash,
+        "tokenizer_hash": tokenizer_hash,
         "config": plain,
         "config_diff": configs.diff_text(configs.base(), plain),
         "seed": config.evaluation.seed,
         "sampler": config.sampler.name,
         "num_steps": config.sampler.get("num_steps", 0),
-        "checkpoint_step": int(model.step),
+        "checkpoint_step": step,
         "commit": commit(),
         "max_rows": config.evaluation.max_rows,
     }
