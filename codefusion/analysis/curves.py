@@ -203,7 +203,7 @@ def _scores_at(path):
     """Returns the scores in a file, None where it holds none of this format."""
     try:
         return score.read_scores(path)
-    except (ValueError, json.JSONDecodeError):
+    except ValueError:
         return None
 
 

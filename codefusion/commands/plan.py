@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-import os
 import sys
 
 import jax
 from absl import flags
 
-from codefusion import assemble, consistency
+from codefusion import assemble, consistency, files
 from codefusion.planning import chips, report, sweep
 from codefusion.planning import plan as plans
 
@@ -82,7 +81,8 @@ def run(call):
         text, fits, values = report.render(found), found.fits, plans.to_json(found)
     print(text, end="")
     if out:
-        _write(out, text, values)
+        written = text if out.endswith(".md") else json.dumps(values, indent=1) + "\n"
+        files.write_whole(out, written)
     return 0 if fits else 1
 
 
@@ -106,11 +106,3 @@ def _check(call):
 
 def _say(line):
     print(f"plan: {line}", file=sys.stderr, flush=True)
-
-
-def _write(path, text, values):
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(
-            text if path.endswith(".md") else json.dumps(values, indent=1) + "\n"
-        )

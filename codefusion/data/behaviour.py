@@ -20,8 +20,9 @@ def classes(texts, language):
     Returns:
       A hashable value for each text, list; to be compared with one another alone.
     """
-    distinct = list(dict.fromkeys(texts))
-    trees = {t: _tree(t) for t in distinct} if language == "cf" else {}
+    if language != "cf":
+        return list(texts)
+    trees = {text: _tree(text) for text in dict.fromkeys(texts)}
     trees = {text: tree for text, tree in trees.items() if tree is not None}
     width = max(map(cf_interpreter.least_width, trees.values()), default=1)
     tables = cf_probes.probe_tables(list(trees.values()), width=width)

@@ -42,7 +42,7 @@ def sweep(add):
             add(
                 f"cf_rules_{name}_{steps}",
                 of="cf_rules",
-                title=f"{title}, {steps:,} steps" if steps > 1 else f"{title}, 1 step",
+                title=_title(title, steps),
                 beside="",
                 changes=_steps(name, steps),
             )
@@ -57,10 +57,14 @@ def _add_curve(add, name, title, changes):
         add(
             f"{name}_{steps}",
             of=name,
-            title=f"{title}, {steps:,} steps" if steps > 1 else f"{title}, 1 step",
+            title=_title(title, steps),
             beside="",
             changes=_steps("ddim", steps),
         )
+
+
+def _title(title, count):
+    return f"{title}, {count:,} step{'s' if count > 1 else ''}"
 
 
 def _steps(sampler, count):
