@@ -162,7 +162,7 @@ def drawn(frames, *, terminal):
 
 FRAMES = [
     Frame(1, 1.0, "GreaterThan(7)"),
-    Frame(10, 0.5, "GreaterThan(25)"),
+    Frame(10, 0.5, "GreaterThan(25)", noise="a\nb"),
 ]
 
 
@@ -170,11 +170,14 @@ def test_denoising_is_plain_where_there_is_no_terminal():
     lines = drawn(FRAMES, terminal=False).splitlines()
     assert "\x1b" not in "".join(lines)
     assert lines[0] == "a request"
-    assert lines[2].split() == ["step", "10", "t", "0.500", "GreaterThan(25)"]
+    assert lines[1].split() == ["step", "1", "t", "1.000", "GreaterThan(7)"]
+    assert lines[2].split() == ["step", "10", "t", "0.500", r"a\nb"]
+    assert lines[3].strip() == "GreaterThan(25)"
+    assert lines[3].index("G") == lines[2].index("a")
 
 
 def test_denoising_highlights_only_what_changed_on_a_terminal():
-    last = drawn(FRAMES, terminal=True).splitlines()[2]
+    last = drawn(FRAMES, terminal=True).splitlines()[3]
     assert "\x1b[1;32m25\x1b[0m" in last
     assert "\x1b[1;32mGreaterThan" not in last
 

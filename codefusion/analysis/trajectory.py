@@ -54,11 +54,13 @@ class Frame(NamedTuple):
       step: how many steps were taken, from 1.
       t: diffusion time at which the estimate was made.
       text: the program.
+      noise: what the noisy embeddings are nearest to, as text.
     """
 
     step: int
     t: float
     text: str
+    noise: str = ""
 
 
 class Still(NamedTuple):
@@ -119,7 +121,7 @@ class Film:
         """
         film = self.thinned(count)
         return [
-            Frame(still.step, still.t, text)
+            Frame(still.step, still.t, text, still.noise[0])
             for still, text in zip(film.stills, film.texts(0), strict=True)
         ]
 

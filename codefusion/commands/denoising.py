@@ -88,7 +88,7 @@ def _style(probability):
 
 
 def draw(console, utterance, frames):
-    """Prints the frames of one utterance.
+    """Prints the frames of one utterance: the noise, and the program read in it below.
 
     On a terminal the tokens that changed since the frame before are highlighted;
     elsewhere the lines are plain.
@@ -102,7 +102,11 @@ def draw(console, utterance, frames):
     before = ""
     for frame in frames:
         head = Text(f"  step {frame.step:4d}  t {frame.t:5.3f}  ", style="cyan")
-        console.print(head + highlight(before, visible(frame.text)), soft_wrap=True)
+        program = highlight(before, visible(frame.text))
+        if frame.noise:
+            console.print(head + Text(visible(frame.noise), style="dim"))
+            head = Text(" " * len(head))
+        console.print(head + program, soft_wrap=True)
         before = visible(frame.text)
 
 

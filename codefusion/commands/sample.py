@@ -107,7 +107,7 @@ def answer(model, utterances, options):
         if isinstance(options.show_denoising, str):
             films.append(_film(model, utterance, candidates, options, asked))
         elif options.show_denoising:
-            frames = _frames(model, console, utterance, options, asked)
+            frames = _frames(model, console, utterance, candidates, options, asked)
         if options.json:
             line = as_json(utterance, candidates, frames, seed=options.seed)
             print(line, flush=True)
@@ -196,23 +196,26 @@ def show(console, utterance, candidates, frames):
 
 
 def _film(model, utterance, candidates, options, asked):
-    """Returns the Film of an utterance, of the draws that its candidates come from."""
-    return trajectory.film(
-        model,
-        utterance,
-        num_draws=options.num_candidates or _DRAWS,
-        candidates=[candidate.text for candidate in candidates],
-        **asked,
-    )
+    """Returns the Film of an utterance, of as many draws as candidates are wanted."""
+    draws = options.num_candidates or _DRAWS
+    return _film_of(model, utterance, candidates, draws, asked)
 
 
-def _frames(model, console, utterance, options, asked):
+def _frames(model, console, utterance, candidates, options, asked):
     """Returns the Frames of an utterance, a list; a terminal sees them move before."""
     moves = console.is_terminal and not options.json
-    film = trajectory.film(model, utterance, num_draws=_DRAWS if moves else 1, **asked)
+    draws = _DRAWS if moves else 1
+    film = _film_of(model, utterance, candidates, draws, asked)
     if moves:
         denoising.play(console, film)
     return film.frames(options.frames or _LINES)
+
+
+def _film_of(model, utterance, candidates, num_draws, asked):
+    """Returns the Film of the draws that the candidates come from, the best first."""
+    texts = [candidate.text for candidate in candidates]
+    shown = dict(num_draws=num_draws, candidates=texts)
+    return trajectory.film(model, utterance, **shown, **asked)
 
 
 def _tell(paths, options):

@@ -47,4 +47,6 @@ def test_without_colour_an_unsure_token_still_differs(probability, looks):
 
 
 def test_a_film_gives_the_lines_that_stay():
-    assert [frame.text for frame in film().frames(2)] == ["gre\x07p", "find"]
+    frames = film().frames(2)
+    assert [frame.text for frame in frames] == ["gre\x07p", "find"]
+    assert [frame.noise for frame in frames] == ["w\x07c", "find"]
