@@ -81,9 +81,13 @@ def start(options, index, port):
 
 
 def print_lines(index, stream):
-    """Prints what a process writes, each line with its index before it."""
+    """Prints what a process writes, each line with its index before it.
+
+    Left out is what JAX's transport on CPUs says of every connection that succeeds.
+    """
     for line in stream:
-        print(f"[{index}] {line}", end="", flush=True)
+        if not line.startswith("[Gloo] Rank "):
+            print(f"[{index}] {line}", end="", flush=True)
 
 
 def pass_on(processes, number):
