@@ -4,7 +4,9 @@ The exit code is 0, or 1 with the reason on standard error; a trace only with --
 """
 
 import difflib
+import glob
 import importlib
+import importlib.util
 import logging
 import os
 import pathlib
@@ -29,6 +31,8 @@ COMMANDS = {
     "plan": "compiles a config for TPUs or GPUs without one: memory, FLOPs, time",
     "doctor": "shows what is installed and the command that mends what is wrong",
 }
+
+_GOOGLE = "0x1ae0"  # the PCI vendor of TPUs
 
 
 class _Lines(logging.Handler):
@@ -65,6 +69,7 @@ def run():
             signal.signal(number, _interrupt)
     allocator.keep_freed_memory()
     _show_warnings()
+    _pass_over_libtpu(os.environ)
     try:
         sys.exit(main(sys.argv))
     except KeyboardInterrupt:  # a second Ctrl-C while training
@@ -75,6 +80,25 @@ def _show_warnings():
     package = logging.getLogger("codefusion")
     package.addHandler(_Lines())
     package.propagate = False  # or the root's handler shows it once more
+
+
+def _pass_over_libtpu(environ):
+    """Leaves libtpu to `plan` where there is no TPU: JAX would try it, with warnings.
+
+    Args:
+      environ: changed, before JAX is imported; a user's JAX_PLATFORMS stays.
+    """
+    found = importlib.util.find_spec
+    # Another plugin may be a GPU's, and would be left out too.
+    if found("libtpu") and not found("jax_plugins") and not _has_tpu():
+        environ.setdefault("JAX_PLATFORMS", "cpu")
+
+
+def _has_tpu():
+    """Returns whether this machine may have TPU chips."""
+    vendors = pathlib.Path("/sys/bus/pci/devices").glob("*/vendor")
+    nodes = glob.glob("/dev/accel[0-9]*") + glob.glob("/dev/vfio/[0-9]*")
+    return bool(nodes) or any(v.read_text().strip() == _GOOGLE for v in vendors)
 
 
 def _interrupt(*_):

@@ -147,6 +147,25 @@ def test_debug_shows_the_trace():
         run("trian", "--debug")
 
 
+@pytest.mark.parametrize(
+    ("installed", "has_tpu", "given", "expected"),
+    [
+        ({"libtpu"}, False, {}, "cpu"),
+        ({"libtpu"}, False, {"JAX_PLATFORMS": "tpu"}, "tpu"),
+        ({"libtpu"}, True, {}, None),
+        ({"libtpu", "jax_plugins"}, False, {}, None),
+        (set(), False, {}, None),
+    ],
+)
+def test_libtpu_is_passed_over_where_there_is_no_tpu(
+    monkeypatch, installed, has_tpu, given, expected
+):
+    monkeypatch.setattr(main.importlib.util, "find_spec", installed.__contains__)
+    monkeypatch.setattr(main, "_has_tpu", lambda: has_tpu)
+    main._pass_over_libtpu(given)
+    assert given.get("JAX_PLATFORMS") == expected
+
+
 @pytest.mark.parametrize("words", [(), ("--help",), ("doctor", "--help")])
 def test_help_is_on_standard_output(words, capsys):
     assert run(*words) == 0
