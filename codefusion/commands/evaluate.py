@@ -1,6 +1,7 @@
 """`codefusion evaluate`: predictions of a split, then scores from the predictions."""
 
 import hashlib
+import os
 import pathlib
 import subprocess
 
@@ -62,6 +63,8 @@ def run(call):
     path = write_scores(predictions, config, embed=embed)
     console = Console(soft_wrap=True, highlight=False)
     show(console, score.read_scores(path))
+    if not os.path.isabs(predictions):  # both as the command was given
+        path = os.path.relpath(path)
     for name, written in (("predictions", predictions), ("scores", path)):
         console.print(f"{name}: {written}", markup=False)
 
@@ -297,7 +300,9 @@ def show(console, scores):
     head = scores["header"]
     table = Table(
         title=f"{head['dataset']} {head['split']} ({head['scheme']}), "
-        f"{scores['rows']} rows, {head['sampler']} {head['num_steps']} steps"
+        f"{scores['rows']} rows, {head['sampler']} {head['num_steps']} steps",
+        # Three intervals and a name fit in the 80 columns of a file or a pipe.
+        **dict(show_edge=False, pad_edge=False, collapse_padding=True),
     )
     columns = list(next(iter(scores["metrics"].values()), {}))
     for name in ("metric", *columns):
