@@ -21,6 +21,7 @@ DISTANCE = ("between candidates", "edit distance")
 STEPS = ("denoising", "steps")
 _MARKERS = "osD^vP*X<>"
 _STEPS_OF = re.compile(r", [\d,]+ steps?$")
+_SET_TO = re.compile(r" ([\d.]+)$")
 _NEAR = {"textcoords": "offset points"}
 
 
@@ -28,8 +29,8 @@ class Point(NamedTuple):
     """A line of a table in the scatter.
 
     Attributes:
-      knob: which setting differs from the first line, or the line's own title.
-      at: what it is set to, as text, "" where none differs.
+      knob: the title of the line, less the number at its end.
+      at: that number, as text, "" where there is none.
       cells: (group, title) -> cell.
     """
 
@@ -107,18 +108,19 @@ def curves(table, key):
 
 
 def points(table):
-    """Returns the `Point`s of a table `frontier`, list; the first is as configured."""
-    found = lines(table)
-    first = found[0][1]
-    settings = [key for key in first if key[0] == "setting"]
+    """Returns the `Point`s of a table `frontier`, list.
+
+    The title of a line ends with the number that its knob is set to.
+
+    Args:
+      table: what the JSON of the table holds.
+    """
 
     def point(title, cells):
-        for key in settings:
-            if cells[key] != first[key]:
-                return Point(key[1], f"{cells[key].get('value', '')}", cells)
-        return Point(title, "", cells)
+        knob, *ends = _SET_TO.split(title)
+        return Point(knob, ends[0] if ends else "", cells)
 
-    return [point(title, cells) for title, cells in found]
+    return [point(title, cells) for title, cells in lines(table)]
 
 
 def draw_steps(figure, table):

@@ -49,12 +49,11 @@ def steps():
 
 @pytest.fixture
 def frontier():
-    """A table of three settings of one knob and a line that turns none."""
-    columns = [("setting", "eta"), plots.TOP1, plots.TOP5]
-    columns += [plots.DISTINCT, plots.DISTANCE]
+    """A table of two settings of one knob between two lines that turn none."""
+    columns = [plots.TOP1, plots.TOP5, plots.DISTINCT, plots.DISTANCE]
     rows = [
-        (title, "ours", [value(eta), *map(value, (60.0, 70.0, 0.5, 0.2))])
-        for title, eta in (("as is", 0.0), ("a", 0.5), ("b", 1.0), ("trained", 0.0))
+        (title, "ours", [*map(value, (60.0, 70.0, 0.5, 0.2))])
+        for title in ("as is", "eta 0.5", "eta 1.0", "without eta")
     ]
     return table("frontier", columns, rows)
 
@@ -70,7 +69,7 @@ def test_a_curve_is_of_one_title_with_the_spread_of_its_seeds(steps):
 
 def test_a_point_is_of_the_knob_that_it_turns(frontier):
     found = [(point.knob, point.at) for point in plots.points(frontier)]
-    assert found == [("as is", ""), ("eta", "0.5"), ("eta", "1.0"), ("trained", "")]
+    assert found == [("as is", ""), ("eta", "0.5"), ("eta", "1.0"), ("without eta", "")]
 
 
 def write(tmp_path, found):
