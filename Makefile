@@ -12,7 +12,7 @@ JOBS ?= 2
 CONFIG ?= configs/quickstart.py
 WORKDIR ?= runs/quickstart
 FLAGS ?=
-SHOW ?= highlight cells greater than 25
+SHOW ?= highlight cells greater than 5 and less than 800
 
 VENV := .venv
 BIN := $(VENV)/bin

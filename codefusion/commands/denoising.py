@@ -104,9 +104,9 @@ def draw(console, utterance, frames):
         head = Text(f"  step {frame.step:4d}  t {frame.t:5.3f}  ", style="cyan")
         program = highlight(before, visible(frame.text))
         if frame.noise:
-            console.print(head + Text(visible(frame.noise), style="dim"))
+            console.print(Text.assemble(head, (visible(frame.noise), _KEPT)))
             head = Text(" " * len(head))
-        console.print(head + program, soft_wrap=True)
+        console.print(Text.assemble(head, program), soft_wrap=True)
         before = visible(frame.text)
 
 

@@ -191,7 +191,7 @@ def show(console, utterance, candidates, frames):
         body = Text(denoising.visible(text))
         if not body.plain.strip():
             body = Text("(empty)", style="dim")
-        console.print(head + body + Text(tail, style="dim"))
+        console.print(Text.assemble(head, body, (tail, "dim")))
     console.print()
 
 
