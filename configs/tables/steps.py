@@ -6,7 +6,8 @@
 The samplers take the weights of the first row, three seeds. Below them, of one seed:
 the form that writes all tokens at once, where the denoiser alone decides, and that form
 trained with noise on what self-conditioning sees, a remedy for few steps. Five draws a
-request, all of them candidates: with 80, 1,200 steps would take hours.
+request, all of them candidates, at a token temperature of 1: with 80 draws, 1,200 steps
+would take hours.
 """
 
 from codefusion import config
@@ -71,4 +72,5 @@ def _steps(sampler, count):
     return {
         "sampler": {"name": sampler, "num_steps": count},
         "inference.num_draws": 5,
+        "inference.token_temperature": 1.0,
     }
