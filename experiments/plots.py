@@ -156,7 +156,8 @@ def draw_frontier(figure, table):
         axis.set(xlabel=" ".join(key))
         axis.grid(alpha=0.3)
     axes[0].set(ylabel=" ".join(TOP5) + ", %")
-    axes[0].legend(fontsize="small")
+    shown = axes[0].get_legend_handles_labels()
+    figure.legend(*shown, loc="outside lower center", ncols=4, fontsize="small")
     figure.suptitle(table["title"], fontsize="medium")
 
 
