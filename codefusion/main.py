@@ -89,8 +89,9 @@ def _pass_over_libtpu(environ):
       environ: changed, before JAX is imported; a user's JAX_PLATFORMS stays.
     """
     found = importlib.util.find_spec
+    is_told = any(name.startswith("TPU_") for name in environ)
     # Another plugin may be a GPU's, and would be left out too.
-    if found("libtpu") and not found("jax_plugins") and not _has_tpu():
+    if found("libtpu") and not found("jax_plugins") and not (is_told or _has_tpu()):
         environ.setdefault("JAX_PLATFORMS", "cpu")
 
 

@@ -152,6 +152,7 @@ def test_debug_shows_the_trace():
     [
         ({"libtpu"}, False, {}, "cpu"),
         ({"libtpu"}, False, {"JAX_PLATFORMS": "tpu"}, "tpu"),
+        ({"libtpu"}, False, {"TPU_NAME": "v"}, None),
         ({"libtpu"}, True, {}, None),
         ({"libtpu", "jax_plugins"}, False, {}, None),
         (set(), False, {}, None),
