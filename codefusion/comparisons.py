@@ -8,8 +8,10 @@ encoder and number of layers, so that a table compares systems and not budgets.
 def autoregressive(config):
     """Makes the model write from left to right; candidates are drawn from a nucleus.
 
+    Tokens are drawn as hot, and candidates ranked, as the config has it.
+
     Args:
-      config: a ConfigDict of a diffusion model; it is changed.
+      config: a ConfigDict of a diffusion model that writes by a plan; it is changed.
     """
     model = config.model.to_dict()
     for key in ("self_conditioning", "alignment_rounds", "causal_decoder"):
@@ -20,7 +22,7 @@ def autoregressive(config):
     config.model = model
     config.training.update(self_conditioning=0.0, context_dropout=0.0)
     config.sampler = dict(name="nucleus", top_p=0.95)
-    config.inference.update(num_repairs=0, token_temperature=1.0)
+    config.inference.num_repairs = 0
 
 
 def diffusion_lm(config):

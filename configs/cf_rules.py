@@ -40,8 +40,9 @@ def get_config(form="small"):
     )
     if form != "at_once":
         config.write_by_plan(c)
-        # For candidates that differ; what it costs: results/tables/frontier.md.
+        # Candidates that differ, the likeliest first: results/tables/frontier.md.
         c.inference.token_temperature = 1.8
+        c.inference.ranking = dict(name="log_prob")
     if form == "large":
         _enlarge(c)
     if form in comparisons.FORMS:

@@ -73,4 +73,5 @@ def _steps(sampler, count):
         "sampler": {"name": sampler, "num_steps": count},
         "inference.num_draws": 5,
         "inference.token_temperature": 1.0,
+        "inference.ranking": {"name": "covering"},
     }
