@@ -130,12 +130,12 @@ def parts(config, vocab_size):
         sampler=configs.build(_SAMPLERS, config.sampler),
         ranking=configs.build(ranking.RANKINGS, config.inference.ranking),
         rounding=configs.build(diffusion.ROUNDINGS, config.inference.rounding),
-        is_valid=_is_valid,
+        is_valid=is_valid,
         classify=behaviour.classes,
     )
 
 
-def _is_valid(text, language):
+def is_valid(text, language):
     """Returns whether a text parses; of a language without a parser, if it is text."""
     if language in syntax.LANGUAGES:
         return syntax.is_valid(text, language)
