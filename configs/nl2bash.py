@@ -19,12 +19,12 @@ def get_config(form="small"):
     config.check_form(form, FORMS)
     c = config.base()
     scheme = "released" if form == "released" else "random"
-    c.data = dict(name="nl2bash", scheme=scheme, source_length=32, target_length=24)
+    c.data = dict(name="nl2bash", scheme=scheme, source_length=40, target_length=32)
     c.tokenizer.vocab_size = 4096
     c.model.update(width=128, num_heads=8, mlp_width=512)
     # Read only where a form or the command line asks for steps of pre-training.
     c.pretraining.corpora = ("bash_corpus",)
-    c.training.num_steps = 3_000
+    c.training.num_steps = 4_000
     c.inference.batch_size = 8
     c.evaluation.max_rows = 500
     c.evaluation.metrics = (
@@ -38,6 +38,9 @@ def get_config(form="small"):
         c.inference.token_temperature = 0.0
     else:
         config.write_by_plan(c)
+        # More of the layers to the decoder, and embeddings as wide as it is.
+        c.model.update(denoiser_layers=1, decoder_layers=4, embedding_width=c.model.width)
+        c.diffusion.embedding_scale = 0.125
     if form == "large":
         _enlarge(c)
     if form in comparisons.FORMS:
