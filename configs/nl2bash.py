@@ -39,7 +39,7 @@ def get_config(form="small"):
     else:
         config.write_by_plan(c)
         # More of the layers to the decoder, and embeddings as wide as it is.
-        c.model.update(denoiser_layers=1, decoder_layers=4, embedding_width=c.model.width)
+        c.model.update(denoiser_layers=1, decoder_layers=4, embedding_width=128)
         c.diffusion.embedding_scale = 0.125
     if form == "large":
         _enlarge(c)
