@@ -52,7 +52,8 @@ def one_draw(model):
     """
     config = configs.validate(model.config)
     config.inference.update(num_candidates=1, num_draws=1, batch_size=1)
-    config.inference.update(num_contexts=1, num_repairs=0, token_temperature=0.0)
+    config.inference.update(num_contexts=1, num_repairs=0, num_beams=0)
+    config.inference.token_temperature = 0.0
     if consistency.is_autoregressive(config):
         config.sampler = dict(name="nucleus")
     return model.reconfigured(assemble.check(config))

@@ -159,6 +159,7 @@ RULES = (
     _at_least("inference.num_candidates", 1),
     _at_least("inference.num_draws", 1),
     _at_least("inference.num_repairs", 0),
+    _at_least("inference.num_beams", 0),
     _one_of("inference.denoiser", "scanned", "resident"),
     _one_of("evaluation.split", "train", "validation", "test"),
     _at_least("evaluation.max_rows", 0),

@@ -22,7 +22,7 @@ def autoregressive(config):
     config.model = model
     config.training.update(self_conditioning=0.0, context_dropout=0.0)
     config.sampler = dict(name="nucleus", top_p=0.95)
-    config.inference.num_repairs = 0
+    config.inference.update(num_repairs=0, num_beams=0)
 
 
 def diffusion_lm(config):
@@ -66,7 +66,7 @@ def _without_decoder(config):
     config.diffusion.loss = dict(name="rounding")
     config.diffusion.times = dict(name="uniform")
     config.sampler = dict(name="ddpm", num_steps=200)
-    config.inference.update(num_repairs=0, guidance=1.0)
+    config.inference.update(num_repairs=0, num_beams=0, guidance=1.0)
 
 
 FORMS = {

@@ -114,6 +114,7 @@ _DEFAULTS = dict(
         temperature=1.0,
         token_temperature=1.0,
         top_p=1.0,  # of the tokens that a causal decoder draws from
+        num_beams=0,  # of each plan of a causal decoder; 0 draws tokens
         denoiser="scanned",  # or "resident": all steps in one TPU program
         num_repairs=100,  # other tokens tried where a draw does not parse
         batch_size=1,

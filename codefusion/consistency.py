@@ -25,6 +25,7 @@ def check(config):
     _check_conditioning(config)
     _check_resident(config)
     _check_causal(config)
+    _check_beams(config)
     _check_retrieval(config)
     draws, kept = config.inference.num_draws, config.inference.num_candidates
     if draws < kept:
@@ -177,6 +178,16 @@ def _check_causal(config):
                 f"{key} is {found!r}, but model.causal_decoder is True, which has no "
                 f"such thing; expected {expected!r}."
             )
+
+
+def _check_beams(config):
+    """Raises ValueError where beams are asked for and nothing keeps them."""
+    beams = config.inference.num_beams
+    if beams and not config.model.get("causal_decoder"):
+        raise ValueError(
+            f"inference.num_beams is {beams}, but no decoder writes from left to right "
+            "by a plan; expected 0, or a model trained with model.causal_decoder."
+        )
 
 
 def check_guidance(guidance, config):

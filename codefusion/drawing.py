@@ -31,7 +31,8 @@ class Plan:
     Attributes:
       model, process, rounding, sampler: as in `assemble.Parts`.
       target_length: L; num_draws: of a request.
-      guidance, temperature, token_temperature, top_p: as in `inference.Settings`.
+      guidance, temperature, token_temperature, top_p, num_beams: as in
+        `inference.Settings`.
       is_resident: whether all steps are one program, `resident_denoiser`.
     """
 
@@ -46,6 +47,33 @@ class Plan:
     token_temperature: float
     is_resident: bool
     top_p: float = 1.0
+    num_beams: int = 0
+
+    @classmethod
+    def make(cls, parts, config, settings, num_draws):
+        """Returns the plan of a config.
+
+        Args:
+          parts: an `assemble.Parts`.
+          config: a checked config.
+          settings: an `inference.Settings`, or a config's section `inference`.
+          num_draws: of a request, at least; beams are those of whole plans.
+        """
+        beams = settings.num_beams or 1
+        return cls(
+            model=parts.model,
+            process=parts.process,
+            rounding=parts.rounding,
+            sampler=parts.sampler,
+            target_length=config.data.target_length,
+            num_draws=-(-num_draws // beams) * beams,
+            guidance=settings.guidance,
+            temperature=settings.temperature,
+            token_temperature=settings.token_temperature,
+            top_p=settings.top_p,
+            num_beams=settings.num_beams,
+            is_resident=config.inference.denoiser == "resident",
+        )
 
 
 class Trajectory(NamedTuple):
@@ -79,12 +107,14 @@ def draw(plan, params, source, mask, key, numbers):
       key: a random key.
       numbers: of the requests, folded into their keys, int32[B].
     """
-    num_draws = plan.num_draws
-    keys = decoding.draw_keys(key, numbers, num_draws)
-    x0_hat, _, context = _sample(plan, params, source, mask, keys)
+    # The beams of a request come out of few noises, the other draws of one each.
+    num_noises = plan.num_draws // (plan.num_beams or 1)
+    keys = decoding.draw_keys(key, numbers, num_noises)
+    denoised = dataclasses.replace(plan, num_draws=num_noises)
+    x0_hat, _, context = _sample(denoised, params, source, mask, keys)
     token_keys = jax.vmap(lambda k: jax.random.fold_in(k, _TOKEN_STREAM))(keys)
     draws = _read(plan, params, x0_hat, context, token_keys)
-    shape = (len(source), num_draws)
+    shape = (len(source), plan.num_draws)
 
     def whole(leaf):
         leaf = leaf.reshape(*shape, *leaf.shape[1:])
@@ -107,7 +137,7 @@ def trajectory(plan, params, source, mask, key, number):
     """
     keys = decoding.draw_keys(key, jnp.asarray(number)[None], plan.num_draws)
     table = plan.model.apply({"params": params}, method="embedding_table")
-    greedy = dataclasses.replace(plan, token_temperature=0.0)
+    greedy = dataclasses.replace(plan, token_temperature=0.0, num_beams=0)
 
     def observe(xt, x0_hat, context):
         read = _read(greedy, params, x0_hat, context, keys)
@@ -175,19 +205,23 @@ def _resident(plan, params, x1, times, context):
 
 
 def _read(plan, params, x0_hat, context, keys):
-    """Returns the tokens of estimates, a `decoding.Draw` of [R, ...]."""
+    """Returns the tokens of estimates, a `decoding.Draw` of [R, ...].
+
+    With beams, R is as many times the number of estimates.
+    """
     if plan.model.causal_decoder:
         apply = functools.partial(plan.model.apply, {"params": params})
+        planned = apply(x0_hat, context, method="planned")
         return search.write(
             search.Plan(
                 model=plan.model,
-                search=search.Nucleus(plan.top_p),
+                search=search.Beam() if plan.num_beams else search.Nucleus(plan.top_p),
                 target_length=plan.target_length,
-                num_draws=plan.num_draws,
+                num_draws=plan.num_beams or plan.num_draws,
                 token_temperature=plan.token_temperature,
             ),
             params,
-            apply(x0_hat, context, method="planned"),
+            planned.repeat(plan.num_beams) if plan.num_beams else planned,
             keys,
         )
     log_probs = _log_probs(plan, params, x0_hat, context)

@@ -54,6 +54,8 @@ class Settings:
       token_temperature: of the draw from the head; 0 takes the likeliest token.
       top_p: where a causal decoder draws, the share of the probability that it draws
         from; see `search.Nucleus`.
+      num_beams: where a causal decoder writes by a plan, how many beams it keeps of
+        each, which are its draws (see `search.Beam`); 0 draws tokens.
       num_repairs: where a draw does not parse, how many sequences of tokens, the
         likeliest first, are tried in its place; 0 leaves it as drawn.
       prefer_valid: whether candidates that parse come before those that do not.
@@ -67,6 +69,7 @@ class Settings:
     temperature: float
     token_temperature: float
     top_p: float
+    num_beams: int
     num_repairs: int
     prefer_valid: bool
     batch_size: int
@@ -284,21 +287,13 @@ class Generator:
                 num_draws=settings.draws_per_context,
                 token_temperature=settings.token_temperature,
             )
-        if steps is not None:
-            sampler = dataclasses.replace(sampler, num_steps=steps)
-        return drawing.Plan(
-            model=parts.model,
-            process=parts.process,
-            rounding=parts.rounding,
-            sampler=sampler,
-            target_length=self.config.data.target_length,
-            num_draws=settings.draws_per_context,
-            guidance=settings.guidance,
-            temperature=settings.temperature,
-            token_temperature=settings.token_temperature,
-            top_p=settings.top_p,
-            is_resident=self.config.inference.denoiser == "resident",
+        plan = drawing.Plan.make(
+            parts, self.config, settings, settings.draws_per_context
         )
+        if steps is None:
+            return plan
+        sampler = dataclasses.replace(sampler, num_steps=steps)
+        return dataclasses.replace(plan, sampler=sampler)
 
     def _draw(self, sources, first, seed, settings, steps):
         """Returns the draws of at most `batch_size` requests, a `Draw` of each."""

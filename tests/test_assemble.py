@@ -6,7 +6,7 @@ import pathlib
 import jax
 import pytest
 
-from codefusion import assemble, comparisons, config, consistency
+from codefusion import assemble, comparisons, config, consistency, drawing
 from pallas_kernels import interpreter
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -286,3 +286,23 @@ def test_a_causal_decoder_has_layers_and_makes_no_repairs():
     assert "decoder_layers is 0" in fault(
         model__causal_decoder=True, model__decoder_layers=0
     )
+
+
+def test_beams_need_a_decoder_that_writes_by_a_plan():
+    line = fault(inference__num_beams=4)
+    assert line.startswith("inference.num_beams is 4") and "expected 0" in line
+    with pytest.raises(ValueError, match=r"inference.num_beams is 4"):
+        assemble.check(from_left_to_right(inference__num_beams=4))
+    by_plan = tiny(inference__num_beams=4, model__denoiser_layers=2)
+    config.write_by_plan(by_plan)
+    assert assemble.check(by_plan).inference.num_beams == 4
+
+
+@pytest.mark.parametrize(("asked", "made"), [(8, 8), (5, 8), (3, 4)])
+def test_beams_are_those_of_whole_plans(asked, made):
+    given = tiny(inference__num_beams=4, model__denoiser_layers=2)
+    config.write_by_plan(given)
+    given = assemble.check(given)
+    parts = assemble.parts(given, vocab_size=99)
+    plan = drawing.Plan.make(parts, given, given.inference, asked)
+    assert (plan.num_draws, plan.num_beams) == (made, 4)

@@ -214,19 +214,9 @@ def sampler(setting, num_requests):
 
 def sampling_plan(setting):
     """Returns the `drawing.Plan` of a setting's config."""
-    parts, section = setting.parts, setting.config.inference
-    return drawing.Plan(
-        model=parts.model,
-        process=parts.process,
-        rounding=parts.rounding,
-        sampler=parts.sampler,
-        target_length=setting.config.data.target_length,
-        num_draws=section.num_draws,
-        guidance=section.guidance,
-        temperature=section.temperature,
-        token_temperature=section.token_temperature,
-        top_p=section.top_p,
-        is_resident=section.denoiser == "resident",
+    config = setting.config
+    return drawing.Plan.make(
+        setting.parts, config, config.inference, config.inference.num_draws
     )
 
 

@@ -17,14 +17,11 @@ FORMS = {
     "diffusion_lm": ("Diffusion-LM", "the form of Diffusion-LM"),
     "genie": ("GENIE", "the form of GENIE"),
 }
-# Other searches with the weights of the autoregressive model; a beam is in order.
+BEAMS = {"inference.num_draws": 10, "inference.ranking": {"name": "none"}}  # in order
+# Other searches with the weights of the autoregressive model.
 SEARCHES = {
     "greedy": {"inference.token_temperature": 0.0, "inference.num_draws": 5},
-    "beam": {
-        "sampler": {"name": "beam"},
-        "inference.num_draws": 10,
-        "inference.ranking": {"name": "none"},
-    },
+    "beam": BEAMS | {"sampler": {"name": "beam"}},
 }
 
 
@@ -37,44 +34,36 @@ def sweep(add):
     """Adds the runs of the table."""
     _add_shipped(add)
     for name, seeds in SEEDS.items():
-        file = f"configs/{name}.py"
-        add(name, file, title="codefusion", seeds=seeds)
-        add(
-            f"{name}_released",
-            f"{file}:released",
-            title="codefusion, released split",
-            seeds=(0,),
-        )
-        add(
-            f"{name}_large",
-            f"{file}:large",
-            title="codefusion, large",
-            seeds=(0,),
-            on_request=True,
-        )
-        for form, (beside, title) in FORMS.items():
-            add(
-                f"{name}_{form}",
-                f"{file}:{form}",
-                title=title,
-                beside=beside,
-                seeds=(0,),
-            )
-        add(
-            f"{name}_autoregressive",
-            f"{file}:autoregressive",
-            title="autoregressive, of the same size",
-            beside="T5",
-            seeds=seeds,
-        )
-        for search, changes in SEARCHES.items():
-            add(
-                f"{name}_{search}",
-                of=f"{name}_autoregressive",
-                title=f"autoregressive, {search}",
-                beside="T5",
-                changes=changes,
-            )
+        _add_ours(add, name, seeds)
+        _add_forms(add, name)
+        _add_autoregressive(add, name, seeds)
+
+
+def _add_ours(add, name, seeds):
+    file = f"configs/{name}.py"
+    add(name, file, title="codefusion", seeds=seeds)
+    beams = BEAMS | {"inference.num_beams": 10}
+    add(f"{name}_plan_beam", of=name, title="codefusion, beams", changes=beams)
+    title = "codefusion, released split"
+    add(f"{name}_released", f"{file}:released", title=title, seeds=(0,))
+    title = "codefusion, large"
+    large = f"{name}_large"
+    add(large, f"{file}:large", title=title, seeds=(0,), on_request=True)
+
+
+def _add_forms(add, name):
+    for form, (beside, title) in FORMS.items():
+        file = f"configs/{name}.py:{form}"
+        add(f"{name}_{form}", file, title=title, beside=beside, seeds=(0,))
+
+
+def _add_autoregressive(add, name, seeds):
+    base, file = f"{name}_autoregressive", f"configs/{name}.py:autoregressive"
+    title = "autoregressive, of the same size"
+    add(base, file, title=title, beside="T5", seeds=seeds)
+    for search, changes in SEARCHES.items():
+        title = f"autoregressive, {search}"
+        add(f"{name}_{search}", of=base, title=title, beside="T5", changes=changes)
 
 
 def _add_shipped(add):

@@ -89,21 +89,26 @@ def test_tokens_one_by_one_get_the_probabilities_of_whole_programs(bound):
         token, cache = TARGET[:, position], state["cache"]
 
 
-def test_greedy_draws_are_the_likeliest_tokens_given_those_before(drawn):
-    model = models.CodeFusion(**FIELDS)
-    params = drawn(model, SOURCE, MASK, TARGET)["params"]
-    plan = drawing.Plan(
+def plan_of(model, **changes):
+    """Returns a `drawing.Plan` of a model, greedy but for the changes."""
+    fields = dict(num_draws=1, token_temperature=0.0) | changes
+    return drawing.Plan(
         model=model,
         process=diffusion.GaussianProcess(diffusion.SCHEDULES["sqrt"](), 0.5),
         rounding=diffusion.ROUNDINGS["decoder"](),
         sampler=diffusion.SAMPLERS["ddim"](num_steps=2),
         target_length=L,
-        num_draws=1,
         guidance=1.0,
         temperature=1.0,
-        token_temperature=0.0,
         is_resident=False,
+        **fields,
     )
+
+
+def test_greedy_draws_are_the_likeliest_tokens_given_those_before(drawn):
+    model = models.CodeFusion(**FIELDS)
+    params = drawn(model, SOURCE, MASK, TARGET)["params"]
+    plan = plan_of(model)
     key, numbers = jax.random.key(0), jnp.arange(1)
     draws = drawing.draw(plan, params, SOURCE[:1], MASK[:1], key, numbers)
     seen = drawing.trajectory(plan, params, SOURCE[:1], MASK[:1], key, 0)
@@ -120,3 +125,24 @@ def test_greedy_draws_are_the_likeliest_tokens_given_those_before(drawn):
     first = np.ones((B, 1), bool)
     going = np.cumprod(np.concatenate([first, goes_on[:, :-1]], axis=1), axis=1)
     np.testing.assert_array_equal(scored.argmax(-1) * going, found * going)
+
+
+def test_beams_are_those_of_each_plan(drawn):
+    model = models.CodeFusion(**FIELDS)
+    params = drawn(model, SOURCE, MASK, TARGET)["params"]
+    key, numbers = jax.random.key(0), jnp.arange(B)
+
+    def draw(**changes):
+        plan = plan_of(model, **changes)
+        return drawing.draw(plan, params, SOURCE, MASK, key, numbers)
+
+    # A single beam is greedy decoding, so that the draws tell the plans apart.
+    greedy = draw(num_draws=3)
+    chex.assert_trees_all_close(draw(num_draws=3, num_beams=1), greedy, atol=1e-5)
+    found = draw(num_draws=12, num_beams=4)
+    assert found.tokens.shape == (B, 12, L)
+    totals = np.asarray(found.log_probs).sum(-1).reshape(B, 3, 4)
+    assert (np.diff(totals, axis=-1) <= 0).all()  # the best first, plan by plan
+    assert (totals[..., 0] >= greedy.log_probs.sum(-1) - 1e-5).mean() > 0.5
+    programs = np.asarray(found.tokens).reshape(-1, 4, L)
+    assert all(len(np.unique(beams, axis=0)) == 4 for beams in programs)
