@@ -136,7 +136,12 @@ def parts(config, vocab_size):
 
 
 def is_valid(text, language):
-    """Returns whether a text parses; of a language without a parser, if it is text."""
+    """Returns whether a text parses; of a language without a parser, if it is text.
+
+    Args:
+      text: of a program.
+      language: as in `datasets`, str.
+    """
     if language in syntax.LANGUAGES:
         return syntax.is_valid(text, language)
     return syntax.is_text(text)

@@ -8,7 +8,7 @@ encoder and number of layers, so that a table compares systems and not budgets.
 def autoregressive(config):
     """Makes the model write from left to right; candidates are drawn from a nucleus.
 
-    Tokens are drawn as hot, and candidates ranked, as the config has it.
+    The config's token temperature and ranking stay.
 
     Args:
       config: a ConfigDict of a diffusion model that writes by a plan; it is changed.

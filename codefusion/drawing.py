@@ -57,7 +57,8 @@ class Plan:
           parts: an `assemble.Parts`.
           config: a checked config.
           settings: an `inference.Settings`, or a config's section `inference`.
-          num_draws: of a request, at least; beams are those of whole plans.
+          num_draws: of a request; rounded up to a multiple of the beams, as every plan
+            gives all of its own.
         """
         beams = settings.num_beams or 1
         return cls(
@@ -74,6 +75,11 @@ class Plan:
             num_beams=settings.num_beams,
             is_resident=config.inference.denoiser == "resident",
         )
+
+    @property
+    def num_plans(self):
+        """Noises denoised for a request, one for each draw or for each set of beams."""
+        return self.num_draws // (self.num_beams or 1)
 
 
 class Trajectory(NamedTuple):
@@ -107,10 +113,8 @@ def draw(plan, params, source, mask, key, numbers):
       key: a random key.
       numbers: of the requests, folded into their keys, int32[B].
     """
-    # The beams of a request come out of few noises, the other draws of one each.
-    num_noises = plan.num_draws // (plan.num_beams or 1)
-    keys = decoding.draw_keys(key, numbers, num_noises)
-    denoised = dataclasses.replace(plan, num_draws=num_noises)
+    keys = decoding.draw_keys(key, numbers, plan.num_plans)
+    denoised = dataclasses.replace(plan, num_draws=plan.num_plans)
     x0_hat, _, context = _sample(denoised, params, source, mask, keys)
     token_keys = jax.vmap(lambda k: jax.random.fold_in(k, _TOKEN_STREAM))(keys)
     draws = _read(plan, params, x0_hat, context, token_keys)
@@ -137,7 +141,7 @@ def trajectory(plan, params, source, mask, key, number):
     """
     keys = decoding.draw_keys(key, jnp.asarray(number)[None], plan.num_draws)
     table = plan.model.apply({"params": params}, method="embedding_table")
-    greedy = dataclasses.replace(plan, token_temperature=0.0, num_beams=0)
+    greedy = dataclasses.replace(plan, token_temperature=0.0)
 
     def observe(xt, x0_hat, context):
         read = _read(greedy, params, x0_hat, context, keys)
@@ -207,21 +211,22 @@ def _resident(plan, params, x1, times, context):
 def _read(plan, params, x0_hat, context, keys):
     """Returns the tokens of estimates, a `decoding.Draw` of [R, ...].
 
-    With beams, R is as many times the number of estimates.
+    R is `num_beams` times the number of estimates, where there are beams.
     """
     if plan.model.causal_decoder:
         apply = functools.partial(plan.model.apply, {"params": params})
         planned = apply(x0_hat, context, method="planned")
+        beams = plan.num_beams or 1
         return search.write(
             search.Plan(
                 model=plan.model,
                 search=search.Beam() if plan.num_beams else search.Nucleus(plan.top_p),
                 target_length=plan.target_length,
-                num_draws=plan.num_beams or plan.num_draws,
+                num_draws=beams,
                 token_temperature=plan.token_temperature,
             ),
             params,
-            planned.repeat(plan.num_beams) if plan.num_beams else planned,
+            planned.repeat(beams),
             keys,
         )
     log_probs = _log_probs(plan, params, x0_hat, context)

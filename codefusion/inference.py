@@ -200,7 +200,9 @@ class Generator:
             )
         settings = self._settings(1, guidance)
         number *= settings.num_contexts
-        settings = dataclasses.replace(settings, num_draws=num_draws, num_contexts=1)
+        settings = dataclasses.replace(
+            settings, num_draws=num_draws, num_contexts=1, num_beams=0
+        )
         source = self._sources([utterance], 1, truncate, self._language(language))[0]
         # The estimates along the way are the loop's to tell.
         plan = dataclasses.replace(self._plan(settings, steps), is_resident=False)

@@ -20,7 +20,7 @@ from codefusion.commands import evaluate
 from codefusion.data import behaviour
 from codefusion.evaluation import predict, score
 
-COUNT = 5
+NUM_CANDIDATES = 5  # of each request, as in `configs/tables/rankings.py`
 
 
 def main():
@@ -52,30 +52,20 @@ def rerank(path, name):
             f"{path}: holds {drawn['num_candidates']} of {drawn['num_draws']} draws in "
             f"the order {drawn['ranking']['name']!r}; expected all, in order 'none'."
         )
-    config = config_of(head, name)
+    config = evaluate.config_of(head)
+    config.inference.ranking = {"name": name}
+    config = assemble.check(config)
     language = assemble.evaluated(config).language
     order = configs.build(ranking.RANKINGS, config.inference.ranking)
     head = copy.deepcopy(head)
-    head["config"]["inference"].update(num_candidates=COUNT, ranking={"name": name})
+    head["config"]["inference"].update(
+        num_candidates=NUM_CANDIDATES, ranking={"name": name}
+    )
     head["config_diff"] = configs.diff_text(configs.base(), head["config"])
     ranked = [reordered(row, order, language, drawn["prefer_valid"]) for row in rows]
     out = path.with_name(f"{path.stem}-{name}.jsonl")
     predict.write_predictions(out, head, ranked)
     return evaluate.write_scores(out, config)
-
-
-def config_of(head, name):
-    """Returns the checked config by which predictions are ranked and scored.
-
-    Args:
-      head: header of the predictions, dict.
-      name: of the ranking.
-    """
-    config = configs.base()
-    config.inference.ranking = {"name": name}
-    config.data = head["config"]["data"]
-    config.evaluation.update(head["config"]["evaluation"])
-    return assemble.check(config)
 
 
 def reordered(row, order, language, prefer_valid):
@@ -91,7 +81,7 @@ def reordered(row, order, language, prefer_valid):
     is_valid = functools.cache(functools.partial(assemble.is_valid, language=language))
     preferred = [is_valid(text) for text in texts] if prefer_valid else None
     classify = functools.partial(behaviour.classes, language=language)
-    chosen = order.rank(texts, row["log_probs"], preferred, classify)[:COUNT]
+    chosen = order.rank(texts, row["log_probs"], preferred, classify)[:NUM_CANDIDATES]
     kept = {key: [row[key][i] for i in chosen] for key in ("candidates", "log_probs")}
     return row | kept
 
@@ -100,10 +90,8 @@ def line(path):
     """Returns a line of figures of a scores file, str."""
     scores = score.read_scores(path)
     told = scores["header"]["config"]
-    name, metric = (
-        told["inference"]["ranking"]["name"],
-        told["evaluation"]["metrics"][0],
-    )
+    name = told["inference"]["ranking"]["name"]
+    metric = told["evaluation"]["metrics"][0]
     tops = scores["metrics"][metric].values()
     found = " / ".join(f"{100 * each['mean']:.1f}" for each in tops)
     apart = scores["diversity"]["edit_distance"]["mean"]

@@ -87,14 +87,16 @@ def test_an_autoregressive_model_answers_by_the_same_calls(search, drawn):
         model.trajectory(FIRST)
 
 
-def test_draws_are_spread_over_the_contexts_of_a_request(drawn):
+@pytest.mark.parametrize("num_beams", [0, 2])
+def test_draws_are_spread_over_the_contexts_of_a_request(drawn, num_beams):
     def change(given):
         given.sampler = dict(name="ddim", num_steps=2)
         given.data.source_length = 2 * SOURCE
         given.source.update(language_tag=True, num_neighbors=1, pool=2)
         given.training.mixture = (("tldr", 0.5),)
         given.model.update(causal_decoder=True)
-        given.inference.update(num_draws=4, num_contexts=2, num_repairs=0)
+        given.inference.update(num_draws=4, num_contexts=2, num_beams=num_beams)
+        given.inference.num_repairs = 0
 
     plain = untrained(drawn, change)
     near = neighbors.Neighbors([SECOND, THIRD], ["GreaterThan(1)", "IsBlank()"])
@@ -102,12 +104,11 @@ def test_draws_are_spread_over_the_contexts_of_a_request(drawn):
     model = dataclasses.replace(plain, retrieval=retrieval)
     sources = model._sources([FIRST], 2, False, "cf")[0]
     assert sources.shape == (2, 2 * SOURCE + TARGET)
-    first, second = sources[:, : 2 * SOURCE]
-    assert (first == second).all()
-    first, second = sources[:, 2 * SOURCE :]
-    assert (first != second).any()
+    assert (sources[0, : 2 * SOURCE] == sources[1, : 2 * SOURCE]).all()
+    assert (sources[0] != sources[1]).any()
     answers = model.generate([FIRST, SECOND], language="bash")
     assert [len(answer) for answer in answers] == [2, 2]
+    assert model.trajectory(FIRST, num_draws=1)[1].tokens.shape == (2, 1, TARGET)
     with pytest.raises(ValueError, match="expected one of cf, bash"):
         model.generate([FIRST], language="python")
 

@@ -279,15 +279,24 @@ def scoring_config(call):
     if call.config_file or call.overrides:
         config = configs.validate(call.config)
     else:
-        saved, _ = predict.read_predictions(call.flags.predictions)
-        config = configs.base()
-        config.data = saved["config"]["data"]
-        config.evaluation.update(saved["config"]["evaluation"])
-        if config.evaluation.dataset:  # what it may be is in these
-            config.source = saved["config"]["source"]
-            config.training.mixture = saved["config"]["training"]["mixture"]
+        config = config_of(predict.read_predictions(call.flags.predictions)[0])
     options.set_data_dir(config, call.flags)
     return assemble.check(config)
+
+
+def config_of(head):
+    """Returns the config, not checked yet, by which predictions are scored.
+
+    Args:
+      head: header of the predictions, dict.
+    """
+    config = configs.base()
+    config.data = head["config"]["data"]
+    config.evaluation.update(head["config"]["evaluation"])
+    if config.evaluation.dataset:  # what it may be is in these
+        config.source = head["config"]["source"]
+        config.training.mixture = head["config"]["training"]["mixture"]
+    return config
 
 
 def show(console, scores):

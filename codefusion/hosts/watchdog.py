@@ -94,8 +94,9 @@ class Watchdog:
         if self._limit:
             faulthandler.cancel_dump_traceback_later()
             self._stacks.close()
-            if not os.path.getsize(self._stacks.name):
-                os.remove(self._stacks.name)
+            with contextlib.suppress(FileNotFoundError):  # the folder may be gone
+                if not os.path.getsize(self._stacks.name):
+                    os.remove(self._stacks.name)
         self._write("ended")
 
     def beat(self, step: int):

@@ -84,7 +84,7 @@ def sampling(plan, num_requests):
     """
     parts = forward(plan.model, reads_embedding=False)
     contexts = 1 if plan.guidance == 1.0 else 2
-    draws = num_requests * plan.num_draws
+    draws, plans = num_requests * plan.num_draws, num_requests * plan.num_plans
     steps = plan.sampler.num_steps
     depth = plan.model.denoiser_layers + plan.model.decoder_layers
     # The decoder reads the first context alone.
@@ -93,7 +93,7 @@ def sampling(plan, num_requests):
     found = {
         "encoder": contexts * num_requests * parts["encoder"],
         "context": num_requests * parts["context"] * read / depth,
-        "denoiser": contexts * draws * steps * parts["denoiser"],
+        "denoiser": contexts * plans * steps * parts["denoiser"],
     }
     if plan.rounding.reads_decoder:
         found |= {name: draws * parts[name] for name in ("decoder", "head")}

@@ -141,8 +141,10 @@ def test_beams_are_those_of_each_plan(drawn):
     chex.assert_trees_all_close(draw(num_draws=3, num_beams=1), greedy, atol=1e-5)
     found = draw(num_draws=12, num_beams=4)
     assert found.tokens.shape == (B, 12, L)
+    alone = draw(num_draws=4, num_beams=4)
+    first = jax.tree.map(lambda leaf: leaf[:, :4], found)
+    chex.assert_trees_all_close(first, alone, atol=1e-5)  # whatever plans lie beside it
     totals = np.asarray(found.log_probs).sum(-1).reshape(B, 3, 4)
     assert (np.diff(totals, axis=-1) <= 0).all()  # the best first, plan by plan
-    assert (totals[..., 0] >= greedy.log_probs.sum(-1) - 1e-5).mean() > 0.5
     programs = np.asarray(found.tokens).reshape(-1, 4, L)
     assert all(len(np.unique(beams, axis=0)) == 4 for beams in programs)

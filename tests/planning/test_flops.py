@@ -133,21 +133,25 @@ def test_the_optimizers_products_are_counted(scan_layers):
     )
 
 
-@pytest.mark.parametrize("guidance", [1.0, 2.0])
-@pytest.mark.parametrize("rounding", diffusion.ROUNDINGS)
-def test_sampling_is_counted(rounding, guidance):
-    plan = drawing.Plan(
+def plan_of(rounding, **choices):
+    """Returns a `drawing.Plan` of five steps with a rounding and further choices."""
+    return drawing.Plan(
         model=MODEL.clone(self_conditioning=True),
         process=diffusion.GaussianProcess(diffusion.SqrtSchedule(), 0.25),
-        rounding=diffusion.ROUNDINGS[rounding](),
+        rounding=rounding,
         sampler=diffusion.SAMPLERS["ddim"](num_steps=5),
         target_length=TARGET,
-        num_draws=4,
-        guidance=guidance,
         temperature=1.0,
         token_temperature=1.0,
         is_resident=False,
+        **choices,
     )
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+@pytest.mark.parametrize("rounding", diffusion.ROUNDINGS)
+def test_sampling_is_counted(rounding, guidance):
+    plan = plan_of(diffusion.ROUNDINGS[rounding](), guidance=guidance, num_draws=4)
     params, batch = arguments(plan.model)
 
     def draw(params):
@@ -158,6 +162,15 @@ def test_sampling_is_counted(rounding, guidance):
 
     counted = flops.sampling(plan, ROWS)
     assert counted.model == traced_flops(draw, params)
+
+
+def test_with_beams_a_plan_is_denoised_once_for_all_of_them():
+    rounding = diffusion.ROUNDINGS["decoder"]()
+    beams = plan_of(rounding, guidance=1.0, num_draws=8, num_beams=4)
+    draws = plan_of(rounding, guidance=1.0, num_draws=2)
+    of_beams, of_draws = (flops.sampling(plan, ROWS).parts for plan in (beams, draws))
+    assert of_beams["denoiser"] == of_draws["denoiser"]
+    assert of_beams["decoder"] == 4 * of_draws["decoder"]
 
 
 def test_xlas_count_of_an_unrolled_program_is_the_formula_and_a_little():
