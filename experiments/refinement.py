@@ -10,15 +10,13 @@ step writes. The CodeFusion paper (Singh et al. 2023) draws the first against th
 """
 
 import argparse
-import json
 import pathlib
-import shlex
-import sys
 
-from codefusion import assemble, files, inference
-from codefusion.commands import allocator, evaluate, provenance, train
+from codefusion import assemble, inference
+from codefusion.commands import allocator
 from codefusion.evaluation import intervals, predict
 from codefusion.ranking import edit_similarity
+from experiments import measured
 
 NAME = "refinement"
 
@@ -32,28 +30,17 @@ def main():
     parser.add_argument("--steps", type=int, default=20, help="of denoising")
     options = parser.parse_args()
     allocator.keep_freed_memory()
-    found = {
-        "name": NAME,
-        "command": shlex.join(
-            ["python", "-m", "experiments.refinement", *sys.argv[1:]]
-        ),
-        "commit": evaluate.commit(),
-        "hardware": provenance.hardware(),
-        "runs": [
-            measure(inference.load(workdir), workdir.name, options)
-            for workdir in options.workdirs
-        ],
-    }
-    files.write_whole(options.out, json.dumps(found, indent=1, sort_keys=True) + "\n")
+    runs = [measure(inference.load(w), w, options) for w in options.workdirs]
+    measured.write(options.out, NAME, runs)
     print(options.out)
 
 
-def measure(model, name, options):
+def measure(model, workdir, options):
     """Returns the distances of a run by step, dict.
 
     Args:
       model: its Generator.
-      name: of the run.
+      workdir: that it was loaded from, a pathlib.Path.
       options: `rows`, at most, and `steps`.
     """
     dataset = assemble.evaluated(model.config)
@@ -69,12 +56,9 @@ def measure(model, name, options):
         )
         to_reference.append([1.0 - edit_similarity(text, row.code) for text in texts])
         to_last.append([1.0 - edit_similarity(text, texts[-1]) for text in texts])
-    return {
-        "run": name,
+    return measured.origin(model, workdir) | {
         "dataset": dataset.name,
         "scheme": dataset.scheme,
-        "checkpoint_step": model.step,
-        "config": train.portable(model.config).to_dict(),
         "times": times,
         "to_reference": by_step(to_reference),
         "to_last": by_step(to_last),

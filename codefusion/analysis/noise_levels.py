@@ -46,6 +46,23 @@ def measure_all(model, count, *, progress=None):
     return {"step": int(model.step), "rows": count, "levels": levels}
 
 
+def measure_written(model, count):
+    """Returns the figures of an autoregressive model as `measure_all` does, t None.
+
+    Each token is given those of the reference before it.
+
+    Args:
+      model: an `inference.Generator` of an autoregressive model.
+      count: most rows of a split.
+    """
+    level = {"t": None}
+    for split in SPLITS:
+        batch = rows(model, split, count)
+        loss, right = _measure_written(model.parts.model, model.params, batch)
+        level[split] = {"cross_entropy": float(loss), "right": float(right)}
+    return {"step": int(model.step), "rows": count, "levels": [level]}
+
+
 def rows(model, split, count):
     """Returns a `Batch` of evenly spaced rows of a split that fit its lengths.
 
@@ -160,6 +177,18 @@ def _measure(model, process, params, batch, t):
     for _ in range(2 if model.self_conditioning else 1):
         estimate = call(inputs, times, estimate, context, method="denoise")
     _, log_probs = call(estimate, context, batch.target, method="decode")
+    return _scored(log_probs, batch)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _measure_written(model, params, batch):
+    call = functools.partial(model.apply, {"params": params})
+    context = call(batch.source, batch.source_mask, method="encode")
+    return _scored(call(batch.target, context, method="write")[1], batch)
+
+
+def _scored(log_probs, batch):
+    """Returns (nats a token, share right) of a batch's targets, two float32[]."""
     picked = jnp.take_along_axis(log_probs, batch.target[..., None], axis=-1)[..., 0]
     right = jnp.argmax(log_probs, axis=-1) == batch.target
     weight = batch.target_mask / batch.target_mask.sum()

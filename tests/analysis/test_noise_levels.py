@@ -60,6 +60,38 @@ def test_noise_hides_the_program_bit_by_bit():
     assert right[0] < 0.2 < right[1] < 0.95 < right[2] == pytest.approx(1)
 
 
+class Counter:
+    """A writer that is sure of the token after the last, half as sure of others."""
+
+    def apply(self, variables, *args, method):
+        """Returns what a method of a model returns."""
+        return getattr(self, method)(*args)
+
+    def encode(self, source, source_mask):
+        return None
+
+    def write(self, target, context):
+        before = jnp.pad(target[:, :-1], ((0, 0), (1, 0)))
+        scores = jnp.log(1.0 + jax.nn.one_hot((before + 1) % V, V))
+        return None, jax.nn.log_softmax(scores)
+
+
+def test_what_is_written_is_scored_given_the_tokens_before(monkeypatch):
+    counted = batch()._replace(target=(np.arange(L) + 1)[None].repeat(B, 0))
+    found = {"train": counted, "test": batch()}
+    monkeypatch.setattr(noise_levels, "rows", lambda model, split, count: found[split])
+    parts = types.SimpleNamespace(model=Counter())
+    model = types.SimpleNamespace(parts=parts, params={}, step=7)
+    told = noise_levels.measure_written(model, 16)
+    assert (told["step"], told["rows"]) == (7, 16)
+    (level,) = told["levels"]
+    assert level["t"] is None and level["train"]["right"] == 1.0
+    expected = np.log((V + 1) / 2)
+    assert level["train"]["cross_entropy"] == pytest.approx(expected, rel=1e-5)
+    assert level["test"]["right"] < 0.3
+    assert level["test"]["cross_entropy"] > expected
+
+
 def test_rows_are_those_of_the_split_that_fit():
     path = ROOT / "configs" / "tiny.py"
     spec = importlib.util.spec_from_file_location("tiny_config", path)
