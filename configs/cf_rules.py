@@ -5,9 +5,9 @@
 
 The random split, trained beside generated pairs and sized for two CPU cores. The forms
 `configs/cf_rules.py:FORM` are `released` (the authors' split), `at_once` (all tokens at
-once), `large` (for one GPU, not run yet), and `autoregressive`, `diffusion_lm` and
-`genie`, systems to compare with, see `codefusion/comparisons.py`. What was measured is
-in `results/`.
+once), `large` (for one GPU), and `autoregressive`, `diffusion_lm` and `genie`, systems
+to compare with, see `codefusion/comparisons.py`. What was run and measured is in
+`results/`, see its tables.
 """
 
 from codefusion import comparisons, config

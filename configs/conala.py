@@ -5,9 +5,9 @@
 
 The random split, trained beside requests to Python from three other sources and sized
 for two CPU cores. The forms `configs/conala.py:FORM` are `released` (the authors'
-split, not run yet), `at_once` (all tokens at once), `large` (for one GPU, not run yet),
-and `autoregressive`, `diffusion_lm` and `genie`, systems to compare with, see
-`codefusion/comparisons.py`. What was measured is in `results/`.
+split), `at_once` (all tokens at once), `large` (for one GPU), and `autoregressive`,
+`diffusion_lm` and `genie`, systems to compare with, see `codefusion/comparisons.py`.
+What was run and measured is in `results/`, see its tables.
 """
 
 from codefusion import comparisons, config

@@ -4,9 +4,9 @@
     codefusion evaluate --workdir=runs/nl2bash
 
 The random split, sized for two CPU cores. The forms `configs/nl2bash.py:FORM` are
-`released` (the authors' split, not run yet), `at_once` (all tokens at once), `large`
-(for one GPU, not run yet), and `autoregressive`, `diffusion_lm` and `genie`, systems to
-compare with, see `codefusion/comparisons.py`. What was measured is in `results/`.
+`released` (the authors' split), `at_once` (all tokens at once), `large` (for one GPU),
+and `autoregressive`, `diffusion_lm` and `genie`, systems to compare with, see
+`codefusion/comparisons.py`. What was run and measured is in `results/`, see its tables.
 """
 
 from codefusion import comparisons, config

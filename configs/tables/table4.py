@@ -4,9 +4,10 @@
 
 One part is changed at a time, and trained anew where weights depend on it. The config
 goes without the paper's pre-training, so that here it is added, whole and by halves.
-Grounding and clamping read tokens off the embeddings, which only a model that writes
-all at once can; they take its weights. Guidance needs training that now and then hides
-the request (context dropout), so it has a row of its own without.
+Writing all at once brings its own token temperature, ranking and repairs; grounding and
+clamping read tokens off the embeddings, which only such a model can, and take its
+weights. Guidance needs training that now and then hides the request (context dropout),
+so it has a row of its own without.
 """
 
 from codefusion import config
