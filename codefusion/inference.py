@@ -80,7 +80,7 @@ class Settings:
         return -(-self.num_draws // self.num_contexts)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Generator:
     """A trained model and all that it needs to answer requests.
 
@@ -99,6 +99,10 @@ class Generator:
     params: object
     step: int = 0
     retrieval: neighbors.Retrieval | None = None
+
+    def __repr__(self):
+        languages = ", ".join(self.languages)
+        return f"<Generator of {languages}: {self.config.model.name}, step {self.step}>"
 
     def generate(
         self,

@@ -296,6 +296,7 @@ def _config_fault(kind, reason):
 _PARSER_REASONS = {
     "invalid literal for int": "an integer",
     "could not convert string to float": "a finite number",
+    "Failed to parse": "a section, {'name': ...}, or its .name alone",
     "('Non-boolean argument": "True or False",
 }
 

@@ -116,6 +116,7 @@ def test_a_brief_doctor_shows_the_devices_and_what_is_wrong(
         (["doctor", "--config=FILE", "--config.seed.x=1"], ["seed.x"]),
         (["doctor", "--config=FILE", "--config.seed=a"], ["seed", "'a'", "integer"]),
         (["doctor", "--config=FILE", "--config.model.remat=a"], ["remat", "'a'"]),
+        (["doctor", "--config=FILE", "--config.sampler=x"], ["'x'", "{'name': ...}"]),
         (["doctor", "--config.seed=1", "--config=FILE"], ["--config.seed", "before"]),
     ],
 )

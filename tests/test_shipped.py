@@ -42,6 +42,10 @@ def test_it_was_trained_as_its_config_says_and_on_allowed_data_alone(model):
     assert "CC BY-SA 4.0" in card and "## Limits" in card and "## Scores" in card
 
 
+def test_it_is_shown_in_a_line(model):
+    assert repr(model) == "<Generator of bash, cf, python: codefusion, step 5000>"
+
+
 @pytest.mark.parametrize("language", REQUESTS)
 def test_it_writes_each_of_its_languages(model, language):
     assert set(model.languages) == set(REQUESTS)

@@ -41,7 +41,10 @@ class _Film(flags.ArgumentParser):
 
 def define(flag_values):
     """Adds the command's flags."""
-    integer = {"num_candidates": "Candidates of each utterance.", "steps": "Steps."}
+    integer = {
+        "num_candidates": "Candidates of each utterance.",
+        "steps": "Denoising steps.",
+    }
     for name, text in integer.items():
         flags.DEFINE_integer(name, None, text, lower_bound=1, flag_values=flag_values)
     flags.DEFINE_float(

@@ -16,6 +16,7 @@ import functools
 import json
 import os
 import pathlib
+import sys
 
 from absl import flags
 
@@ -58,11 +59,15 @@ def run(call):
     embed = options.embedder(call.flags)
     sweeps = [sweep.read(file) for file in files]  # faults of all before any training
     for name, runs in sweeps:
-        table = tables.build(name, entries(runs, call.flags, embed=embed))
+        lines = entries(runs, call.flags, embed=embed)
+        table = tables.build(name, lines)
         written = tables.write_table(pathlib.Path(call.flags.workdir, "tables"), table)
         if len(sweeps) == 1:
             print(rendering.markdown(table))
         print("\n".join(written), flush=True)
+        if not (call.flags.stored or any(line.scores for line in lines)):
+            hint = "no row has scores; --stored=results/runs shows the kept ones"
+            print(f"codefusion: {name}: {hint}.", file=sys.stderr)
 
 
 def entries(runs, given, *, embed=None):
@@ -75,17 +80,19 @@ def entries(runs, given, *, embed=None):
     """
     lines = {}
     for each in runs:
-        found, missing = lines.setdefault((each.title, each.beside), ([], []))
+        line = lines.setdefault((each.title, each.beside), ([], [], []))
+        found, names, missing = line
         path = scores_of(each, given, embed=embed)
         if path:
             found.append(str(path))
+            names.append(each.name)
         else:
             config = config_of(each, given)
             dataset = config.evaluation.dataset or config.data.name
             missing.append((dataset, each.name))
     return [
-        tables.Entry(title, tuple(found), beside, tuple(missing))
-        for (title, beside), (found, missing) in lines.items()
+        tables.Entry(title, tuple(found), beside, tuple(missing), tuple(names))
+        for (title, beside), (found, names, missing) in lines.items()
     ]
 
 

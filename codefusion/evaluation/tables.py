@@ -6,6 +6,7 @@ that it is compared with. A line whose runs have no scores is blank and says so.
 """
 
 import dataclasses
+import itertools
 import json
 import os
 
@@ -21,6 +22,8 @@ class Entry:
     Attributes:
       title: of the line.
       scores: paths of scores.json files; several of one data set differ in seeds.
+      names: of the runs that these are of, in their order; the footnotes begin with
+        them. Without names they do not.
       beside: the paper's system under which the line stands; "" for the end.
       missing: (data set, name) of each run of the line that has no scores.
     """
@@ -29,6 +32,7 @@ class Entry:
     scores: tuple[str, ...] = ()
     beside: str = "CodeFusion 75M"
     missing: tuple[tuple[str, str], ...] = ()
+    names: tuple[str, ...] = ()
 
 
 def build(name, entries):
@@ -108,7 +112,7 @@ def _our_row(title, line, missing, layout, footnotes):
     cells = {}
     for column in layout.columns:
         cells[column.group, column.title] = column.cell(line, cells)
-    notes = [_note(layout.tell(found), footnotes) for found in line.values()]
+    notes = [_note(_origin(found, layout), footnotes) for found in line.values()]
     if missing:
         names = f" {', '.join(missing)}" if line else ""
         notes.append(_note(f"No scores yet: not run{names}.", footnotes))
@@ -120,14 +124,20 @@ def _our_row(title, line, missing, layout, footnotes):
     }
 
 
+def _origin(found, layout):
+    """Returns the names of the runs of a line's data set, and where they are from."""
+    names = [each["run"] for each in found if each["run"]]
+    return (f"{', '.join(names)}: " if names else "") + layout.tell(found)
+
+
 def _line(entry, layout):
     """Returns the files of a line, dict: data set -> list with one for each seed."""
     line = {}
-    for path in entry.scores:
+    for path, name in itertools.zip_longest(entry.scores, entry.names):
         found = layout.read(path)
         others = line.setdefault(found["header"]["dataset"], [])
         seeds.check_poolable(found, others, title=entry.title)
-        others.append(found)
+        others.append(found | {"run": name})
     return line
 
 

@@ -207,7 +207,9 @@ def test_every_table_that_is_named_is_written(file, tmp_path, capsys):
         "generated.json",
         "table2.json",
     }
-    written = capsys.readouterr().out.splitlines()
+    told = capsys.readouterr()
+    written = told.out.splitlines()
     assert len(written) == 6 and all(map(os.path.isfile, written))
+    assert "table2: no row has scores; --stored=results/runs" in told.err
     assert main.main([*words[:3], *words[4:], f"--workdir={tmp_path}"]) == 0
     assert "No scores yet: not run." in capsys.readouterr().out

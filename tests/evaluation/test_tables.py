@@ -110,6 +110,12 @@ def test_footnotes_tell_where_a_line_is_from_and_lines_share_them(scored):
         assert part in table["footnotes"][1]
 
 
+def test_footnotes_begin_with_the_names_of_the_runs(seeds):
+    entry = tables.Entry("ours", tuple(seeds[:2]), names=("bash_seed1", "bash_seed2"))
+    footnote = tables.build("table1", [entry])["footnotes"][1]
+    assert footnote.startswith("bash_seed1, bash_seed2: nl2bash, random test split")
+
+
 def test_the_text_forms_come_from_the_json_alone(tmp_path, scored):
     table = tables.build("table2", [tables.Entry("a | b_%", (scored("nl2bash"),))])
     paths = tables.write_table(tmp_path / "out", table)
