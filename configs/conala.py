@@ -41,10 +41,14 @@ def get_config(form="small"):
         c.inference.update(token_temperature=0.0, num_repairs=500)
     else:
         config.write_by_plan(c)
+        # Plans differ by themselves; cool tokens are right more often.
+        c.inference.token_temperature = 0.6
     if form == "large":
         _enlarge(c)
     if form in comparisons.FORMS:
         comparisons.FORMS[form](c)
+    if form == "autoregressive":
+        c.inference.token_temperature = 1.0  # cool, its candidates are few and worse
     return c
 
 
