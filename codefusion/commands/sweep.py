@@ -4,6 +4,7 @@ import pathlib
 import runpy
 from typing import NamedTuple
 
+from codefusion import checks
 from codefusion.commands import trained
 from codefusion.evaluation import tables
 
@@ -37,6 +38,19 @@ class Run(NamedTuple):
     def trained(self):
         """The `Run` that is trained."""
         return self.base or self
+
+    @property
+    def settings(self):
+        """The file and what differs from it but the seed, str; "" with `scores`."""
+        if self.scores:
+            return ""
+        flat = {}
+        for key, value in self.changes.items():
+            is_section = isinstance(value, dict)
+            flat |= checks.flatten(value, key) if is_section else {key: value}
+        flat.pop("seed", None)
+        told = [f"{key}={value}" for key, value in flat.items()]
+        return self.file + (f" with {', '.join(told)}" if told else "")
 
 
 class Sweep:

@@ -81,18 +81,18 @@ def entries(runs, given, *, embed=None):
     lines = {}
     for each in runs:
         line = lines.setdefault((each.title, each.beside), ([], [], []))
-        found, names, missing = line
+        found, told, missing = line
         path = scores_of(each, given, embed=embed)
         if path:
             found.append(str(path))
-            names.append(each.name)
+            told.append((each.name, each.settings))
         else:
             config = config_of(each, given)
             dataset = config.evaluation.dataset or config.data.name
             missing.append((dataset, each.name))
     return [
-        tables.Entry(title, tuple(found), beside, tuple(missing), tuple(names))
-        for (title, beside), (found, names, missing) in lines.items()
+        tables.Entry(title, tuple(found), beside, tuple(missing), tuple(told))
+        for (title, beside), (found, told, missing) in lines.items()
     ]
 
 

@@ -6,7 +6,8 @@ def sentence(found):
 
     Args:
       found: what `read_scores` returned, one for each seed, list of dicts that differ
-        in seeds alone.
+        in seeds alone; under `run` each has (name, settings), of which settings may be
+        "": then the sentence ends with what the config changes in the base.
     """
     header, scores = found[0]["header"], found[0]
     seen = [f"{100 * each['seen_in_training']['mean']:.1f} %" for each in found]
@@ -27,8 +28,8 @@ def sentence(found):
         f"tokenizer {_of_headers(found, 'tokenizer_hash', 12)}"
         f"{_hardware(found)}; "
         f"brackets: {confidence} bootstrap interval over rows, Wilson's where all are "
-        f"0 or all 1{several if len(found) > 1 else ''}; "
-        f"config changes: {_changes(header, is_pooled=len(found) > 1) or 'none'}."
+        f"0 or all 1{several if len(found) > 1 else ''}"
+        f"{_settings(found)}."
     )
 
 
@@ -43,6 +44,15 @@ def _hardware(found):
     known = [each["header"].get("hardware") for each in found]
     names = [name for name in known if name]
     return f", on {_listed(names)}" if names else ""
+
+
+def _settings(found):
+    """Returns the settings, where the runs have not told them."""
+    _, told = found[0]["run"]
+    if told:
+        return ""
+    changes = _changes(found[0]["header"], is_pooled=len(found) > 1)
+    return f"; config changes: {changes or 'none'}"
 
 
 def _changes(header, *, is_pooled):

@@ -22,8 +22,9 @@ class Entry:
     Attributes:
       title: of the line.
       scores: paths of scores.json files; several of one data set differ in seeds.
-      names: of the runs that these are of, in their order; the footnotes begin with
-        them. Without names they do not.
+      runs: (name, settings) of the runs that these are of, in their order; the
+        footnotes begin with them. Without runs they do not, and tell what the config
+        changes in the base.
       beside: the paper's system under which the line stands; "" for the end.
       missing: (data set, name) of each run of the line that has no scores.
     """
@@ -32,7 +33,7 @@ class Entry:
     scores: tuple[str, ...] = ()
     beside: str = "CodeFusion 75M"
     missing: tuple[tuple[str, str], ...] = ()
-    names: tuple[str, ...] = ()
+    runs: tuple[tuple[str, str], ...] = ()
 
 
 def build(name, entries):
@@ -126,18 +127,20 @@ def _our_row(title, line, missing, layout, footnotes):
 
 def _origin(found, layout):
     """Returns the names of the runs of a line's data set, and where they are from."""
-    names = [each["run"] for each in found if each["run"]]
-    return (f"{', '.join(names)}: " if names else "") + layout.tell(found)
+    names, settings = zip(*(each["run"] for each in found), strict=True)
+    by = f", {settings[0]}" if settings[0] else ""
+    return (f"{', '.join(names)}{by}: " if names[0] else "") + layout.tell(found)
 
 
 def _line(entry, layout):
     """Returns the files of a line, dict: data set -> list with one for each seed."""
     line = {}
-    for path, name in itertools.zip_longest(entry.scores, entry.names):
+    runs = itertools.zip_longest(entry.scores, entry.runs, fillvalue=("", ""))
+    for path, run in runs:
         found = layout.read(path)
         others = line.setdefault(found["header"]["dataset"], [])
         seeds.check_poolable(found, others, title=entry.title)
-        others.append(found | {"run": name})
+        others.append(found | {"run": run})
     return line
 
 

@@ -110,10 +110,14 @@ def test_footnotes_tell_where_a_line_is_from_and_lines_share_them(scored):
         assert part in table["footnotes"][1]
 
 
-def test_footnotes_begin_with_the_names_of_the_runs(seeds):
-    entry = tables.Entry("ours", tuple(seeds[:2]), names=("bash_seed1", "bash_seed2"))
+def test_footnotes_begin_with_the_names_and_the_settings_of_the_runs(seeds):
+    settings = "configs/nl2bash.py with sampler.num_steps=5"
+    runs = tuple((f"bash_seed{seed}", settings) for seed in (1, 2))
+    entry = tables.Entry("ours", tuple(seeds[:2]), runs=runs)
     footnote = tables.build("table1", [entry])["footnotes"][1]
-    assert footnote.startswith("bash_seed1, bash_seed2: nl2bash, random test split")
+    begin = f"bash_seed1, bash_seed2, {settings}: nl2bash, random test split"
+    assert footnote.startswith(begin)
+    assert "config changes" not in footnote
 
 
 def test_the_text_forms_come_from_the_json_alone(tmp_path, scored):
