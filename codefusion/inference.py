@@ -151,6 +151,7 @@ class Generator:
         self,
         utterances,
         *,
+        start=0,
         steps=None,
         seed=0,
         truncate=False,
@@ -161,18 +162,18 @@ class Generator:
 
         Args:
           utterances: a list of str.
-          steps, seed, truncate, language: as in `generate`.
-          **choices: `num_candidates` and `guidance`, as in `generate`.
+          start: number of the first that is answered; after a multiple of
+            `inference.batch_size` the rest is answered as if from the beginning.
+          steps, seed, truncate, language, **choices: as in `generate`.
         """
         if isinstance(utterances, str):
             raise ValueError("utterances is a str; expected a list of str.")
         settings = self._settings(**choices)
         language = self._language(language)
-        contexts = settings.num_contexts
-        sources = self._sources(utterances, contexts, truncate, language)
-        for start in range(0, len(utterances), settings.batch_size):
-            chunk = sources[start : start + settings.batch_size]
-            draws = self._draw(chunk, start, seed, settings, steps)
+        sources = self._sources(utterances, settings.num_contexts, truncate, language)
+        for first in range(start, len(utterances), settings.batch_size):
+            chunk = sources[first : first + settings.batch_size]
+            draws = self._draw(chunk, first, seed, settings, steps)
             yield [self._rank(draw, settings, language) for draw in draws]
 
     def trajectory(

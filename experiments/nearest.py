@@ -30,9 +30,8 @@ def main():
     index = neighbors.Neighbors.of(dataset.examples("train"))
     rows = predict.choose_rows(dataset.examples(chosen.split), chosen.max_rows)
     count = config.inference.num_candidates
-    predictions = predict.predict(
-        rows, lambda utterances: [answer(index, u, count) for u in utterances]
-    )
+    answers = [answer(index, row.utterance, count) for row in rows]
+    predictions = predict.rows_of(rows, answers)
     path = options.out / f"{dataset.name}_{dataset.scheme}.jsonl"
     predict.write_predictions(path, header(config, dataset), predictions)
     scores = score.score(path, dataset, tuple(chosen.metrics), seed=chosen.seed)

@@ -167,8 +167,7 @@ def with_settings(generator, **changes):
 
 
 def test_an_answer_does_not_depend_on_how_many_are_computed_together(generator, answer):
-    wide = with_settings(generator, batch_size=5)
-    answers = wide.generate([FIRST, SECOND, THIRD])
+    answers = with_settings(generator, batch_size=5).generate([FIRST, SECOND, THIRD])
     assert close(answers[0], answer)
     expected = generator.generate([FIRST, SECOND, THIRD])
     assert all(close(a, b) for a, b in zip(answers, expected, strict=True))
@@ -196,6 +195,7 @@ def test_a_stream_gives_each_batch_when_it_is_done(generator):
     batches = [next(stream), *stream]
     assert [len(batch) for batch in batches] == [2, 1]
     assert batches[0] + batches[1] == generator.generate(utterances)
+    assert [*generator.stream(utterances, start=2)] == batches[1:]
 
 
 def test_generators_of_one_config_share_their_programs(generator):

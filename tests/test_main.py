@@ -298,6 +298,14 @@ def test_waiting_prints_now_and_then_where_there_is_no_terminal():
     assert stream.getvalue() == "at it: 5 of 10, 20 s left\n"
 
 
+def test_waiting_reckons_without_what_was_done_before():
+    times, stream = iter([0.0, 20.0, 20.0, 20.0]), io.StringIO()
+    given = dict(total=10, begun=4, stream=stream, clock=lambda: next(times))
+    with Waiting("at it", **given) as bar:
+        bar.update(5)
+    assert stream.getvalue() == "at it: 5 of 10, 100 s left\n"
+
+
 def test_utterances_come_from_arguments_else_from_lines():
     from codefusion.commands import sample
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import pathlib
 import subprocess
+import sys
 
 from absl import flags
 from rich.console import Console
@@ -87,6 +88,8 @@ def evaluation_config(config, given):
 def write_predictions(model, config, workdir):
     """Returns the path of the predictions it writes for the config's split.
 
+    Each batch is on disk when it is predicted; after a cut the same call goes on.
+
     Args:
       model: the Generator.
       config: a checked config; its evaluation and sampler sections are used.
@@ -103,20 +106,6 @@ def write_predictions(model, config, workdir):
             f"evaluation.split is {chosen.split!r}, which has no rows in "
             f"{dataset.name} ({dataset.scheme}); expected another split."
         )
-    with Waiting("predicting", total=len(rows)) as waiting:
-
-        def generate(utterances):
-            answers = model.generate(
-                utterances,
-                steps=config.sampler.get("num_steps"),
-                seed=chosen.seed,
-                truncate=True,
-                language=dataset.language,
-                progress=waiting.update,
-            )
-            return [tuple(zip(*answer, strict=True)) for answer in answers]
-
-        predictions = predict.predict(rows, generate)
     name = run_name(dataset, config, model.step)
     path = pathlib.Path(workdir, "predictions", f"{name}.jsonl")
     hash_, step = model.tokenizer.content_hash, int(model.step)
@@ -125,8 +114,33 @@ def write_predictions(model, config, workdir):
     told["truncated_utterances"] = sum(
         is_long(model, row.utterance, dataset.language) for row in rows
     )
-    predict.write_predictions(path, told, predictions)
+    unfinished = predict.Unfinished(
+        path, told, [row.id for row in rows], batch_size=config.inference.batch_size
+    )
+    _predict(model, config, dataset.language, rows, unfinished)
+    unfinished.finish()
     return path
+
+
+def _predict(model, config, language, rows, unfinished):
+    """Adds the predictions of the rows that lack them."""
+    begun = len(unfinished.rows)
+    if begun:
+        print(f"evaluate: {begun} of {len(rows)} rows are predicted.", file=sys.stderr)
+    answers = model.stream(
+        [row.utterance for row in rows],
+        start=begun,
+        steps=config.sampler.get("num_steps"),
+        seed=config.evaluation.seed,
+        truncate=True,
+        language=language,
+    )
+    with Waiting("predicting", total=len(rows), begun=begun) as waiting:
+        for batch in answers:
+            asked = rows[len(unfinished.rows) :][: len(batch)]
+            pairs = [tuple(zip(*answer, strict=True)) for answer in batch]
+            unfinished.add(predict.rows_of(asked, pairs))
+            waiting.update(len(unfinished.rows))
 
 
 def is_long(model, utterance, language):

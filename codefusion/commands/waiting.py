@@ -9,10 +9,13 @@ _SECONDS_BETWEEN_LINES = 15.0
 
 
 class Waiting:
-    """A context manager whose `update(done)` shows how far a loop is, on stderr."""
+    """A context manager whose `update(done)` shows how far a loop is, on stderr.
 
-    def __init__(self, what, *, total, stream=None, clock=time.monotonic):
-        self._what, self._total = what, total
+    `begun` of the `total` were done before.
+    """
+
+    def __init__(self, what, *, total, begun=0, stream=None, clock=time.monotonic):
+        self._what, self._total, self._begun = what, total, begun
         self._stream = stream or sys.stderr
         self._clock, self._start = clock, clock()
         self._shown = self._start
@@ -22,7 +25,9 @@ class Waiting:
         if self._stream.isatty():
             columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
             self._bar = Progress("{task.description}", *columns, transient=True)
-            self._task = self._bar.add_task(self._what, total=self._total)
+            self._task = self._bar.add_task(
+                self._what, total=self._total, completed=self._begun
+            )
             self._bar.start()
         return self
 
@@ -40,6 +45,6 @@ class Waiting:
 
     def _line(self, done):
         spent = self._clock() - self._start
-        left = spent / max(done, 1) * (self._total - done)
+        left = spent / max(done - self._begun, 1) * (self._total - done)
         text = f"{self._what}: {done} of {self._total}, {left:.0f} s left"
         print(text, file=self._stream, flush=True)

@@ -7,6 +7,7 @@ committed file holds nothing of a benchmark but its ids.
 
 import json
 import math
+import os
 
 from codefusion import files
 
@@ -55,17 +56,13 @@ def choose_rows(examples, max_rows):
     return [examples[i * len(examples) // max_rows] for i in range(max_rows)]
 
 
-def predict(examples, generate):
-    """Returns the prediction row of each example, list[dict].
+def rows_of(examples, answers):
+    """Returns the prediction row of each example as `write_predictions` takes it.
 
     Args:
-      examples: rows with `id` and `utterance`.
-      generate: list[str] -> list of (candidates, log_probs), one pair per utterance.
-
-    Returns:
-      Rows as `write_predictions` takes them.
+      examples: rows with `id`.
+      answers: (candidates, log_probs) of each.
     """
-    answers = generate([example.utterance for example in examples])
     return [
         {"id": example.id, "candidates": list(texts), "log_probs": list(log_probs)}
         for example, (texts, log_probs) in zip(examples, answers, strict=True)
@@ -83,14 +80,68 @@ def write_predictions(path, header, rows):
         not finite becomes null.
     """
     _check_header(header, f"header of {path}")
-    lines = [{"format": FORMAT, **header}]
-    for number, row in enumerate(rows, 1):
-        row = {key: row[key] for key in ("id", "candidates", "log_probs")}
-        row["log_probs"] = [_finite(value) for value in row["log_probs"]]
-        _check_row(row, f"row {number}")
-        lines.append(row)
-    text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
-    files.write_whole(path, text)
+    lines = [_line({"format": FORMAT, **header})]
+    lines += [_row_line(row, f"row {number}") for number, row in enumerate(rows, 1)]
+    files.write_whole(path, "".join(lines))
+
+
+class Unfinished:
+    """Predictions on disk as they come, so that a cut leaves what was predicted.
+
+    They lie beside their file, under its name and `.unfinished`. What another header
+    or other ids left there is of another evaluation and goes.
+
+    Attributes:
+      rows: what is predicted so far, list of dicts as `write_predictions` takes them.
+    """
+
+    def __init__(self, path, header, ids, *, batch_size):
+        """Takes up what a cut has left.
+
+        Args:
+          path: of the file of predictions, str or path.
+          header: as `write_predictions` takes it.
+          ids: of the rows, in their order, list of str.
+          batch_size: rows are taken up in multiples of it, as they were predicted.
+        """
+        _check_header(header, f"header of {path}")
+        self._path, self._header = os.fspath(path), header
+        self._partial = f"{self._path}.unfinished"
+        kept = self._kept(ids)
+        self.rows = kept[: len(kept) // batch_size * batch_size]
+        lines = [_line({"format": FORMAT, **header}), *map(_row_line, self.rows)]
+        files.write_whole(self._partial, "".join(lines))
+
+    def add(self, rows):
+        """Appends rows, list of dicts as `write_predictions` takes them."""
+        self.rows += rows
+        with open(self._partial, "a", encoding="utf-8") as file:
+            file.writelines(map(_row_line, rows))
+
+    def finish(self):
+        """Writes the file of predictions; the unfinished one goes."""
+        write_predictions(self._path, self._header, self.rows)
+        os.remove(self._partial)
+
+    def _kept(self, ids):
+        """Returns the rows on disk that are whole, the first of `ids`, list."""
+        if not os.path.exists(self._partial):
+            return []
+        with open(self._partial, encoding="utf-8", errors="replace") as file:
+            head, *lines = file.read().split("\n")
+        if f"{head}\n" != _line({"format": FORMAT, **self._header}):
+            return []
+        rows = []
+        for id_, line in zip(ids, lines, strict=False):
+            try:
+                row = _load(line, "")
+                _check_row(row, "")
+            except ValueError:  # the last line, cut amid its writing
+                break
+            if row["id"] != id_:
+                break
+            rows.append(row)
+        return rows
 
 
 def read_predictions(path):
@@ -120,6 +171,17 @@ def read_predictions(path):
         seen.add(row["id"])
         row["log_probs"] = [-math.inf if p is None else p for p in row["log_probs"]]
     return header, rows
+
+
+def _line(value):
+    return json.dumps(value, allow_nan=False) + "\n"
+
+
+def _row_line(row, place="row"):
+    row = {key: row[key] for key in ("id", "candidates", "log_probs")}
+    row["log_probs"] = [_finite(value) for value in row["log_probs"]]
+    _check_row(row, place)
+    return _line(row)
 
 
 def _finite(value):

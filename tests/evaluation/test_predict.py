@@ -121,16 +121,68 @@ def test_fewer_than_no_rows_is_refused():
         predict.choose_rows([], -1)
 
 
-def test_predict_asks_once_with_the_utterances_in_order(example):
-    asked = []
-
-    def generate(utterances):
-        asked.append(utterances)
-        return [(["x"], [-1.0])] * len(utterances)
-
-    rows = predict.predict([example("ls", "1"), example("pwd", "2")], generate)
-    assert asked == [["do it", "do it"]]
+def test_rows_have_the_ids_of_their_examples_in_order(example):
+    answers = [(("x",), (-1.0,)), (("y", "z"), (-2.0, -3.0))]
+    rows = predict.rows_of([example("ls", "1"), example("pwd", "2")], answers)
     assert [row["id"] for row in rows] == ["1", "2"]
+    assert rows[1]["candidates"] == ["y", "z"]
+
+
+def row(number):
+    """A row of a number whose log-probability is not finite where it is odd."""
+    log_prob = -math.inf if number % 2 else -0.1 * number
+    return {"id": str(number), "candidates": ["x"], "log_probs": [log_prob]}
+
+
+@pytest.fixture
+def unfinished(tmp_path, header):
+    """Takes up an evaluation of rows 0 to 6 in batches of 2."""
+
+    def begin(**changes):
+        ids = [str(number) for number in range(7)]
+        path = tmp_path / "p.jsonl"
+        return predict.Unfinished(path, header | changes, ids, batch_size=2)
+
+    return begin
+
+
+def test_a_cut_evaluation_goes_on_after_its_last_whole_batch(unfinished, tmp_path):
+    first = unfinished()
+    assert first.rows == []
+    first.add([row(0), row(1)])
+    first.add([row(2), row(3)])
+    path = tmp_path / "p.jsonl.unfinished"
+    whole = path.read_text()
+    for cut in range(len(whole)):
+        path.write_text(whole[:cut])
+        kept = unfinished().rows
+        ended = max(whole[:cut].count("\n") - 1, 0)
+        assert len(kept) in (0, 2, 4) and len(kept) >= ended // 2 * 2
+        assert [each["id"] for each in kept] == ["0", "1", "2", "3"][: len(kept)]
+
+
+def test_a_finished_evaluation_leaves_what_one_in_a_piece_writes(
+    unfinished, tmp_path, header
+):
+    unfinished().add([row(number) for number in (0, 1, 2)])
+    again = unfinished()
+    again.add([row(number) for number in range(2, 7)])
+    again.finish()
+    write_predictions(tmp_path / "q.jsonl", header, [row(n) for n in range(7)])
+    assert {path.name for path in tmp_path.iterdir()} == {"p.jsonl", "q.jsonl"}
+    assert (tmp_path / "p.jsonl").read_text() == (tmp_path / "q.jsonl").read_text()
+
+
+@pytest.mark.parametrize("changes", [{"seed": 9}, {"commit": "d" * 40}])
+def test_what_another_evaluation_left_goes(unfinished, changes):
+    unfinished().add([row(0), row(1)])
+    assert unfinished(**changes).rows == []
+    assert unfinished().rows == []
+
+
+def test_rows_of_other_requests_are_not_taken_up(unfinished):
+    unfinished().add([row(0), row(1), row(3), row(2)])
+    assert [each["id"] for each in unfinished().rows] == ["0", "1"]
 
 
 def test_what_may_be_unknown_may_be_missing_but_not_of_another_type(tmp_path, header):
