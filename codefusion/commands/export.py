@@ -8,6 +8,7 @@ like a work directory.
 import pathlib
 import sys
 
+import jax
 import numpy as np
 from absl import flags
 
@@ -43,13 +44,21 @@ def define(flag_values):
         lower_bound=0,
         flag_values=flag_values,
     )
+    flags.DEFINE_enum(
+        "dtype",
+        "float32",
+        ["float32", "float16"],
+        "Of the numbers in the file; float16 rounds them and halves it.",
+        flag_values=flag_values,
+    )
 
 
 def run(call):
     """Exports the call's work directory and prints what was written."""
     trained.check_workdir(call, "export")
     out = check_out(call.flags.out, call.flags.workdir)
-    step = write(call.flags.workdir, out, step=call.flags.step)
+    dtype = call.flags.dtype
+    step = write(call.flags.workdir, out, step=call.flags.step, dtype=dtype)
     size = (out / exported.FILE).stat().st_size / 2**20
     print(
         f"Exported step {step} to {out} ({size:.1f} MiB), read back and found equal.",
@@ -82,16 +91,18 @@ def check_out(out, workdir):
     return folder
 
 
-def write(workdir, out, *, step=None):
+def write(workdir, out, *, step=None, dtype="float32"):
     """Returns the step that it exports to a folder, and reads back.
 
     Args:
       workdir: a folder that training wrote.
       out: the folder to write, a pathlib.Path.
       step: of the checkpoint, int; None takes the newest that is intact.
+      dtype: of the numbers in the file, float32 or float16, str.
     """
     config, tokenizer, params, step = workdirs.read(workdir, step)
     config = train.portable(config)
+    params = rounded(params, dtype)
     extra = extra_of(workdir, step)
     out.mkdir(parents=True, exist_ok=True)
     for path in out.glob("*.partial"):
@@ -104,8 +115,28 @@ def write(workdir, out, *, step=None):
     tokenizer.save(out / "tokenizer.model")
     card = model_card.text(workdir, out, config, tokenizer, params, extra)
     files.write_whole(out / "README.md", card)
-    check_equal(out, config, tokenizer, params, step)
+    check_equal(out, config, tokenizer, rounded(params, "float32"), step)
     return step
+
+
+def rounded(params, dtype):
+    """Returns parameters of a dtype.
+
+    Args:
+      params: a tree of arrays.
+      dtype: float32 or float16, str.
+
+    Raises:
+      ValueError: a number is beyond what the dtype holds.
+    """
+    with np.errstate(over="ignore"):  # told below, with its name
+        found = jax.tree.map(lambda leaf: np.asarray(leaf).astype(dtype), params)
+    for name, leaf in exported.named(found).items():
+        if not np.isfinite(leaf).all():
+            raise ValueError(
+                f"{name} has numbers beyond {dtype}; expected --dtype=float32."
+            )
+    return found
 
 
 def extra_of(workdir, step):

@@ -146,16 +146,17 @@ def _training(config, tokenizer, extra):
 
 
 def _parameters(params):
-    parts = {}
-    for name, leaf in exported.named(params).items():
+    parts, leaves = {}, exported.named(params)
+    dtypes = ", ".join(sorted({str(leaf.dtype) for leaf in leaves.values()}))
+    for name, leaf in leaves.items():
         part = name.split(".")[0]
         parts[part] = parts.get(part, 0) + leaf.size
     rows = [(part, f"{size:,}") for part, size in sorted(parts.items())]
     rows.append(("**all**", f"**{sum(parts.values()):,}**"))
     return (
         "## Parameters\n\n" + table(("part", "numbers"), rows) + "\n\nEvery number of "
-        f"`{exported.FILE}` is counted once, embeddings and heads included; what the "
-        "optimizer keeps is not in the file."
+        f"`{exported.FILE}` ({dtypes}) is counted once, embeddings and heads included; "
+        "what the optimizer keeps is not in the file."
     )
 
 

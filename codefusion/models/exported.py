@@ -41,6 +41,8 @@ def write(folder, params, *, step, tokenizer_hash):
 def read(folder, like, *, tokenizer_hash):
     """Returns (parameter tree, training step) of a folder with model.safetensors.
 
+    The leaves have the dtypes of `like`, whatever those of the file.
+
     Args:
       folder: a pathlib.Path.
       like: the tree that the model needs, of `jax.ShapeDtypeStruct`.
@@ -57,7 +59,7 @@ def read(folder, like, *, tokenizer_hash):
         metadata = opened.metadata() or {}
         arrays = {name: opened.get_tensor(name) for name in wanted}
     _check_metadata(file, metadata, arrays, tokenizer_hash)
-    leaves = jax.tree.map(jax.numpy.asarray, list(arrays.values()))
+    leaves = [jax.numpy.asarray(arrays[k], leaf.dtype) for k, leaf in wanted.items()]
     return jax.tree.unflatten(jax.tree.structure(like), leaves), int(metadata["step"])
 
 

@@ -7,14 +7,13 @@ import os
 import pathlib
 import re
 import shutil
-import types
 
 import jax
 import numpy as np
 import pytest
 
 import codefusion
-from codefusion import assemble, config, workdirs
+from codefusion import assemble, config, main, workdirs
 from codefusion.checkpoints import Checkpoints
 from codefusion.commands import export, model_card
 from codefusion.data.tokenizer import Tokenizer
@@ -108,8 +107,8 @@ def card_of(folder):
 
 
 def test_a_step_of_choice_replaces_an_older_export(trained, copied, capsys):
-    flags = types.SimpleNamespace(workdir=str(trained[0]), out=str(copied), step=10)
-    export.run(types.SimpleNamespace(flags=flags))
+    words = [f"--workdir={trained[0]}", f"--out={copied}", "--step=10"]
+    assert main.main(["codefusion", "export", *words]) == 0
     assert "Exported step 10" in capsys.readouterr().err
     assert same(workdirs.read(copied)[2], trained[1][10])
     with pytest.raises(ValueError, match="is an export of step 10, not of step 20"):
@@ -119,6 +118,23 @@ def test_a_step_of_choice_replaces_an_older_export(trained, copied, capsys):
     card = card_of(copied)
     assert "| set10 test (generated) | 100 |" in card
     assert "89.0 [83.0, 95.0]" in card and "set999" not in card
+
+
+def test_float16_halves_the_file_and_rounds_it(trained, published, tmp_path):
+    words = [f"--workdir={trained[0]}", f"--out={tmp_path / 'half'}", "--dtype=float16"]
+    assert main.main(["codefusion", "export", *words]) == 0
+    file, whole = tmp_path / "half" / exported.FILE, published / exported.FILE
+    assert file.stat().st_size < 0.52 * whole.stat().st_size
+    found = workdirs.read(tmp_path / "half")[2]
+    expected = jax.tree.map(lambda a: a.astype("float16"), trained[1][20])
+    assert same(found, jax.tree.map(lambda a: a.astype("float32"), expected))
+    assert "`model.safetensors` (float16)" in card_of(tmp_path / "half")
+    assert "`model.safetensors` (float32)" in card_of(published)
+
+
+def test_numbers_beyond_float16_are_refused():
+    with pytest.raises(ValueError, match="a.b has numbers beyond float16"):
+        export.rounded({"a": {"b": np.full(3, 1e6, np.float32)}}, "float16")
 
 
 def test_load_gives_the_model_of_an_export_as_of_its_work_directory(trained, published):
