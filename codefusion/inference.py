@@ -162,13 +162,18 @@ class Generator:
 
         Args:
           utterances: a list of str.
-          start: number of the first that is answered; after a multiple of
-            `inference.batch_size` the rest is answered as if from the beginning.
+          start: number of the first that is answered, a multiple of
+            `inference.batch_size`; it and the rest get what they get from 0.
           steps, seed, truncate, language, **choices: as in `generate`.
         """
         if isinstance(utterances, str):
             raise ValueError("utterances is a str; expected a list of str.")
         settings = self._settings(**choices)
+        if start < 0 or start % settings.batch_size:
+            raise ValueError(
+                f"start is {start}; expected a multiple of {settings.batch_size}, "
+                "inference.batch_size."
+            )
         language = self._language(language)
         sources = self._sources(utterances, settings.num_contexts, truncate, language)
         for first in range(start, len(utterances), settings.batch_size):
@@ -317,12 +322,11 @@ class Generator:
             draw(plan, self.params, source, mask, jax.random.key(seed), numbers)
         )
         # The contexts of a request lie one after the other: their draws are its draws.
-        draws = jax.tree.map(
-            lambda leaf: leaf.reshape(settings.batch_size, -1, *leaf.shape[2:]), draws
-        )
-        return [
-            decoding.Draw(*(leaf[row] for leaf in draws)) for row in range(len(sources))
+        draws = [
+            leaf.reshape(settings.batch_size, -1, *leaf.shape[2:]) for leaf in draws
         ]
+        rows = range(len(sources))
+        return [decoding.Draw(*(leaf[row] for leaf in draws)) for row in rows]
 
     def _sources(self, utterances, num_contexts, truncate, language):
         """Returns the sources of utterances, int32[utterances, contexts, S].
@@ -333,10 +337,8 @@ class Generator:
         near = self.retrieval and encoded.encode_neighbors(
             utterances, self.tokenizer, self.retrieval
         )
-        lengths = (
-            consistency.source_length(self.config),
-            self.config.data.target_length,
-        )
+        length = consistency.source_length(self.config)
+        lengths = length, self.config.data.target_length
         requests = encoded.Requests(encoded.Ragged.from_rows(ids), near)
         rows = np.arange(len(ids))
         parts = [requests.padded(rows, c, *lengths)[0] for c in range(num_contexts)]
@@ -390,11 +392,6 @@ def load(workdir=None, step=None):
     """
     workdir = shipped.FOLDER if workdir is None else workdir
     config, tokenizer, params, step = workdirs.read(workdir, step)
-    return Generator(
-        config,
-        tokenizer,
-        assemble.parts(config, tokenizer.vocab_size),
-        params,
-        step,
-        workdirs.read_retrieval(workdir, config),
-    )
+    parts = assemble.parts(config, tokenizer.vocab_size)
+    retrieval = workdirs.read_retrieval(workdir, config)
+    return Generator(config, tokenizer, parts, params, step, retrieval)

@@ -11,14 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codefusion import (
-    assemble,
-    comparisons,
-    decoding,
-    diffusion,
-    drawing,
-    inference,
-)
+from codefusion import assemble, comparisons, decoding, diffusion, drawing, inference
 from codefusion.analysis import trajectory
 from codefusion.data import neighbors
 from codefusion.data.tokenizer import EOS_ID, PAD_ID, Tokenizer
@@ -196,6 +189,9 @@ def test_a_stream_gives_each_batch_when_it_is_done(generator):
     assert [len(batch) for batch in batches] == [2, 1]
     assert batches[0] + batches[1] == generator.generate(utterances)
     assert [*generator.stream(utterances, start=2)] == batches[1:]
+    for wrong in (1, -2):
+        with pytest.raises(ValueError, match=f"start is {wrong}; expected a multiple"):
+            next(generator.stream(utterances, start=wrong))
 
 
 def test_generators_of_one_config_share_their_programs(generator):

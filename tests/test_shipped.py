@@ -1,8 +1,6 @@
 """The model of the package: it answers, it is small, and its data may be passed on."""
 
-import copy
 import importlib.util
-import itertools
 import json
 import pathlib
 
@@ -10,8 +8,8 @@ import pytest
 
 import codefusion
 from codefusion import config as configs
-from codefusion import inference, main, shipped
-from codefusion.commands import evaluate, model_card
+from codefusion import main, shipped
+from codefusion.commands import model_card
 
 ROOT = pathlib.Path(__file__).parent.parent
 ALLOWED = {"nl2bash", "generated", "conala", "python_docs"}
@@ -75,28 +73,3 @@ def test_other_commands_still_ask_for_a_workdir(capsys):
 def test_another_folder_is_not_the_packages(tmp_path):
     assert shipped.is_shipped(shipped.FOLDER) and not shipped.is_shipped(tmp_path)
     assert shipped.writable(tmp_path) == tmp_path
-
-
-def test_an_evaluation_that_is_cut_goes_on_where_it_was(model, tmp_path, monkeypatch):
-    config = copy.deepcopy(model.config)
-    config.evaluation.update(dataset="generated", max_rows=3)
-    whole = inference.Generator.stream
-    asked = []
-
-    def cut(self, utterances, *, start, **choices):
-        asked.append(start)
-        yield from itertools.islice(
-            whole(self, utterances, start=start, **choices), 3 - len(asked)
-        )
-        if len(asked) == 1:
-            raise KeyboardInterrupt
-
-    expected = evaluate.write_predictions(model, config, tmp_path / "whole")
-    monkeypatch.setattr(inference.Generator, "stream", cut)
-    with pytest.raises(KeyboardInterrupt):
-        evaluate.write_predictions(model, config, tmp_path)
-    assert not list(tmp_path.glob("predictions/*.jsonl"))
-    path = evaluate.write_predictions(model, config, tmp_path)
-    assert asked == [0, 2]
-    assert path.read_text() == expected.read_text()
-    assert [each.name for each in path.parent.iterdir()] == [path.name]

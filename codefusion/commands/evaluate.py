@@ -88,7 +88,8 @@ def evaluation_config(config, given):
 def write_predictions(model, config, workdir):
     """Returns the path of the predictions it writes for the config's split.
 
-    Each batch is on disk when it is predicted; after a cut the same call goes on.
+    Each batch is on disk when it is predicted; after a cut the same call goes on,
+    with the same code, weights and hardware.
 
     Args:
       model: the Generator.
@@ -115,7 +116,11 @@ def write_predictions(model, config, workdir):
         is_long(model, row.utterance, dataset.language) for row in rows
     )
     unfinished = predict.Unfinished(
-        path, told, [row.id for row in rows], batch_size=config.inference.batch_size
+        path,
+        told,
+        [row.id for row in rows],
+        batch_size=config.inference.batch_size,
+        program=provenance.program(model),
     )
     _predict(model, config, dataset.language, rows, unfinished)
     unfinished.finish()
@@ -125,8 +130,13 @@ def write_predictions(model, config, workdir):
 def _predict(model, config, language, rows, unfinished):
     """Adds the predictions of the rows that lack them."""
     begun = len(unfinished.rows)
+    if unfinished.differs:
+        _say(
+            "an unfinished evaluation is not taken up beyond row "
+            f"{begun}: another {', '.join(unfinished.differs)}."
+        )
     if begun:
-        print(f"evaluate: {begun} of {len(rows)} rows are predicted.", file=sys.stderr)
+        _say(f"{begun} of {len(rows)} rows were predicted before; it goes on there.")
     answers = model.stream(
         [row.utterance for row in rows],
         start=begun,
@@ -141,6 +151,10 @@ def _predict(model, config, language, rows, unfinished):
             pairs = [tuple(zip(*answer, strict=True)) for answer in batch]
             unfinished.add(predict.rows_of(asked, pairs))
             waiting.update(len(unfinished.rows))
+
+
+def _say(text):
+    print(f"evaluate: {text}", file=sys.stderr)
 
 
 def is_long(model, utterance, language):

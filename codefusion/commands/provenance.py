@@ -1,14 +1,18 @@
 """What a predictions file tells of its model beyond config and commit: size and cost.
 
-Everything here may be unknown and is left out then.
+What may be unknown is left out then.
 """
 
+import hashlib
 import json
 import os
 import pathlib
 import platform
 
 import jax
+
+import codefusion
+from codefusion.models import exported
 
 _TIME = "goodput.json"
 _NOT_TRAINING = {"evaluation"}  # amid training, for its curve
@@ -27,6 +31,24 @@ def facts(model, workdir):
         "hardware": hardware(),
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def program(model):
+    """Returns the SHA-256 of what computes a model's answers, in hexadecimal.
+
+    That is the code of the package, JAX's version and the parameters: a commit says
+    neither what was changed since nor which weights a work directory holds.
+
+    Args:
+      model: the Generator.
+    """
+    digest = hashlib.sha256(f"{jax.__version__}\n".encode())
+    folder = pathlib.Path(codefusion.__file__).parent
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(f"{file.relative_to(folder)}\n".encode() + file.read_bytes())
+    tensors = exported.named(jax.device_get(model.params))
+    digest.update(exported.digest(tensors).encode())
+    return digest.hexdigest()
 
 
 def parameters(model):

@@ -8,6 +8,7 @@ committed file holds nothing of a benchmark but its ids.
 import json
 import math
 import os
+import pathlib
 
 from codefusion import files
 
@@ -88,60 +89,75 @@ def write_predictions(path, header, rows):
 class Unfinished:
     """Predictions on disk as they come, so that a cut leaves what was predicted.
 
-    They lie beside their file, under its name and `.unfinished`. What another header
-    or other ids left there is of another evaluation and goes.
+    They lie beside their file, under its name and `.unfinished`, until it is whole.
 
     Attributes:
       rows: what is predicted so far, list of dicts as `write_predictions` takes them.
+      differs: what keeps the rows on disk from being taken up: keys of the header,
+        `program` or `id`, list of str; empty where all are, or there are none.
     """
 
-    def __init__(self, path, header, ids, *, batch_size):
+    def __init__(self, path, header, ids, *, batch_size, program):
         """Takes up what a cut has left.
 
         Args:
           path: of the file of predictions, str or path.
           header: as `write_predictions` takes it.
           ids: of the rows, in their order, list of str.
-          batch_size: rows are taken up in multiples of it, as they were predicted.
+          batch_size: rows are taken up in multiples of it, as they are answered.
+          program: what tells the code and the weights that predict from others, str.
         """
         _check_header(header, f"header of {path}")
         self._path, self._header = os.fspath(path), header
         self._partial = f"{self._path}.unfinished"
-        kept = self._kept(ids)
+        self._head = _line({"format": FORMAT, "program": program, **header})
+        self._is_begun = False
+        kept, self.differs = self._left(ids)
         self.rows = kept[: len(kept) // batch_size * batch_size]
-        lines = [_line({"format": FORMAT, **header}), *map(_row_line, self.rows)]
-        files.write_whole(self._partial, "".join(lines))
 
     def add(self, rows):
-        """Appends rows, list of dicts as `write_predictions` takes them."""
+        """Appends rows, list of dicts as `write_predictions` takes them.
+
+        The first call replaces what was not taken up.
+        """
         self.rows += rows
+        if not self._is_begun:
+            lines = [self._head, *map(_row_line, self.rows)]
+            files.write_whole(self._partial, "".join(lines))
+            self._is_begun = True
+            return
         with open(self._partial, "a", encoding="utf-8") as file:
             file.writelines(map(_row_line, rows))
+        files.flush(self._partial)
 
     def finish(self):
         """Writes the file of predictions; the unfinished one goes."""
         write_predictions(self._path, self._header, self.rows)
-        os.remove(self._partial)
+        pathlib.Path(self._partial).unlink(missing_ok=True)
 
-    def _kept(self, ids):
-        """Returns the rows on disk that are whole, the first of `ids`, list."""
+    def _left(self, ids):
+        """Returns (rows, differs): the whole rows on disk that are the first of `ids`.
+
+        A last line that was cut amid its writing is left out.
+        """
         if not os.path.exists(self._partial):
-            return []
+            return [], []
         with open(self._partial, encoding="utf-8", errors="replace") as file:
             head, *lines = file.read().split("\n")
-        if f"{head}\n" != _line({"format": FORMAT, **self._header}):
-            return []
+        wanted, found = json.loads(self._head), _load_or_none(head) or {}
+        keys = wanted.keys() | found.keys()
+        differs = [key for key in keys if wanted.get(key) != found.get(key)]
+        if differs:
+            return [], sorted(differs)
         rows = []
         for id_, line in zip(ids, lines, strict=False):
-            try:
-                row = _load(line, "")
-                _check_row(row, "")
-            except ValueError:  # the last line, cut amid its writing
+            row = _load_or_none(line, _check_row)
+            if row is None:
                 break
             if row["id"] != id_:
-                break
+                return rows, ["id"]
             rows.append(row)
-        return rows
+        return rows, []
 
 
 def read_predictions(path):
@@ -195,6 +211,17 @@ def _load(line, place):
         raise ValueError(f"{place}: not JSON: {error}.") from None
     if not isinstance(value, dict):
         raise ValueError(f"{place}: expected a JSON object, got {line[:40]!r}.")
+    return value
+
+
+def _load_or_none(line, check=None):
+    """Returns the JSON object of a line, None where it is cut or otherwise wrong."""
+    try:
+        value = _load(line, "")
+        if check:
+            check(value, "")
+    except ValueError:
+        return None
     return value
 
 

@@ -32,7 +32,7 @@ def write(folder, params, *, step, tokenizer_hash):
         "format": "codefusion",
         "step": str(int(step)),
         "tokenizer_sha256": tokenizer_hash,
-        "sha256": _digest(tensors),
+        "sha256": digest(tensors),
     }
     content = safetensors_numpy.save(tensors, metadata=metadata)
     files.write_whole(folder / FILE, content)
@@ -68,6 +68,19 @@ def named(tree):
     return trees.named_leaves(tree, ".")
 
 
+def digest(tensors):
+    """Returns the SHA-256 over names, dtypes, shapes and bytes, in hexadecimal.
+
+    Args:
+      tensors: dict, name -> array of numpy.
+    """
+    found = hashlib.sha256()
+    for name, array in sorted(tensors.items()):
+        found.update(f"{name} {array.dtype} {list(array.shape)}\n".encode())
+        found.update(np.ascontiguousarray(array).data.cast("B"))
+    return found.hexdigest()
+
+
 def _check_tensors(file, tensors, wanted):
     for problem, names in (
         ("lacks", wanted.keys() - tensors.keys()),
@@ -85,7 +98,7 @@ def _check_tensors(file, tensors, wanted):
 
 
 def _check_metadata(file, metadata, arrays, tokenizer_hash):
-    if metadata.get("sha256") != _digest(arrays) or not metadata["step"].isdecimal():
+    if metadata.get("sha256") != digest(arrays) or not metadata["step"].isdecimal():
         raise ValueError(
             f"{file} is not as it was written: its SHA-256 differs from the recorded "
             "one. Export it again, or copy it again from where it is whole."
@@ -96,12 +109,3 @@ def _check_metadata(file, metadata, arrays, tokenizer_hash):
             f"{metadata['tokenizer_sha256'][:12]}, but tokenizer.model beside it is "
             f"{tokenizer_hash[:12]}; put the right file back."
         )
-
-
-def _digest(tensors):
-    """Returns the SHA-256 over names, dtypes, shapes and bytes, in hexadecimal."""
-    digest = hashlib.sha256()
-    for name, array in sorted(tensors.items()):
-        digest.update(f"{name} {array.dtype} {list(array.shape)}\n".encode())
-        digest.update(np.ascontiguousarray(array).data.cast("B"))
-    return digest.hexdigest()

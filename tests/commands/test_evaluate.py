@@ -1,10 +1,15 @@
 """Evaluations do not overwrite each other, and say what they are of."""
 
+import dataclasses
+import itertools
 import json
 import pathlib
+import runpy
 import subprocess
 import types
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from codefusion import assemble, config, evaluation, inference, main
@@ -12,6 +17,7 @@ from codefusion.commands import evaluate
 from codefusion.data import datasets
 from codefusion.data.datasets import DATASETS
 from codefusion.data.rows import Example
+from codefusion.data.tokenizer import Tokenizer
 from codefusion.evaluation.predict import write_predictions
 
 HEADER = {
@@ -30,6 +36,7 @@ HEADER = {
     "max_rows": 2,
     "truncated_utterances": 1,
 }
+ROOT = pathlib.Path(__file__).parents[2]
 DATA = dict(name="generated", source_length=40, target_length=20, held_out_size=9)
 
 
@@ -225,3 +232,71 @@ def test_codebert_gives_its_embeddings_to_the_metric(tmp_path, monkeypatch, caps
     assert loaded == ["some/folder"]
     assert found["metrics"]["codebert_score"]["top1"]["mean"] == 0.5
     assert "codebert_score" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def generator(drawn):
+    """A model of random parameters that answers two requests at a time."""
+    tiny = runpy.run_path(str(ROOT / "configs" / "tiny.py"))["get_config"]()
+    tiny.data = dict(DATA, size=50)
+    tiny.sampler.num_steps = 2
+    tiny.inference.update(num_candidates=2, num_draws=2, batch_size=2)
+    tiny.evaluation.max_rows = 5
+    tiny = assemble.check(tiny)
+    rows = assemble.dataset(tiny).examples("train")
+    texts = [text for row in rows for text in (row.utterance, row.code)]
+    tokenizer = Tokenizer.train(texts, vocab_size=400)
+    parts = assemble.parts(tiny, tokenizer.vocab_size)
+    lengths = DATA["source_length"], DATA["target_length"]
+    source, target = (jnp.zeros((1, length), int) for length in lengths)
+    params = drawn(parts.model, source, source == 0, target)["params"]
+    return inference.Generator(tiny, tokenizer, parts, params, 0)
+
+
+def cut_after(batches, monkeypatch):
+    """Makes a generator's stream end in an interrupt; returns where each began."""
+    whole, starts = inference.Generator.stream, []
+
+    def stream(self, utterances, *, start, **choices):
+        starts.append(start)
+        yield from itertools.islice(
+            whole(self, utterances, start=start, **choices), batches
+        )
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inference.Generator, "stream", stream)
+    return starts
+
+
+def test_an_evaluation_that_is_cut_goes_on_where_it_was(
+    generator, tmp_path, monkeypatch, capsys
+):
+    expected = evaluate.write_predictions(
+        generator, generator.config, tmp_path / "whole"
+    ).read_text()
+    assert len(expected.splitlines()) == 6
+    for begun in (0, 2, 4):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            starts = cut_after(1, patch)
+            evaluate.write_predictions(generator, generator.config, tmp_path)
+        assert starts == [begun]
+        (left,) = (tmp_path / "predictions").iterdir()
+        with left.open("a") as file:
+            file.write('{"id": "cut amid its wri')
+    path = evaluate.write_predictions(generator, generator.config, tmp_path)
+    assert path.read_text() == expected and not left.exists()
+    assert "evaluate: 4 of 5 rows were predicted before" in capsys.readouterr().err
+
+
+def test_an_evaluation_of_other_weights_begins_anew_and_says_so(
+    generator, tmp_path, monkeypatch, capsys
+):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        cut_after(1, patch)
+        evaluate.write_predictions(generator, generator.config, tmp_path)
+    other = jax.tree.map(lambda leaf: 2 * leaf, generator.params)
+    other = dataclasses.replace(generator, params=other)
+    found = evaluate.write_predictions(other, other.config, tmp_path)
+    assert "not taken up beyond row 0: another program" in capsys.readouterr().err
+    expected = evaluate.write_predictions(other, other.config, tmp_path / "whole")
+    assert found.read_text() == expected.read_text()

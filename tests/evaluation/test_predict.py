@@ -138,10 +138,11 @@ def row(number):
 def unfinished(tmp_path, header):
     """Takes up an evaluation of rows 0 to 6 in batches of 2."""
 
-    def begin(**changes):
-        ids = [str(number) for number in range(7)]
+    def begin(*, program="a", ids="0123456", **changes):
         path = tmp_path / "p.jsonl"
-        return predict.Unfinished(path, header | changes, ids, batch_size=2)
+        return predict.Unfinished(
+            path, header | changes, list(ids), batch_size=2, program=program
+        )
 
     return begin
 
@@ -173,16 +174,30 @@ def test_a_finished_evaluation_leaves_what_one_in_a_piece_writes(
     assert (tmp_path / "p.jsonl").read_text() == (tmp_path / "q.jsonl").read_text()
 
 
-@pytest.mark.parametrize("changes", [{"seed": 9}, {"commit": "d" * 40}])
-def test_what_another_evaluation_left_goes(unfinished, changes):
+@pytest.mark.parametrize(
+    ("changes", "differs"),
+    [
+        ({"seed": 9, "commit": "d" * 40}, ["commit", "seed"]),
+        ({"hardware": "another"}, ["hardware"]),
+        ({"program": "b"}, ["program"]),
+    ],
+)
+def test_what_another_evaluation_left_stays_until_there_are_new_rows(
+    unfinished, changes, differs
+):
     unfinished().add([row(0), row(1)])
-    assert unfinished(**changes).rows == []
-    assert unfinished().rows == []
+    other = unfinished(**changes)
+    assert other.rows == [] and other.differs == differs
+    assert len(unfinished().rows) == 2 and not unfinished().differs
+    other.add([row(0), row(1)])
+    assert unfinished().rows == [] and len(unfinished(**changes).rows) == 2
 
 
 def test_rows_of_other_requests_are_not_taken_up(unfinished):
     unfinished().add([row(0), row(1), row(3), row(2)])
-    assert [each["id"] for each in unfinished().rows] == ["0", "1"]
+    again = unfinished()
+    assert [each["id"] for each in again.rows] == ["0", "1"]
+    assert again.differs == ["id"]
 
 
 def test_what_may_be_unknown_may_be_missing_but_not_of_another_type(tmp_path, header):
