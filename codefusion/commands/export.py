@@ -48,7 +48,7 @@ def define(flag_values):
         "dtype",
         "float32",
         ["float32", "float16"],
-        "Of the numbers in the file; float16 rounds them and halves it.",
+        "Of the numbers in the file; float16 rounds them and halves the file.",
         flag_values=flag_values,
     )
 
@@ -127,11 +127,16 @@ def rounded(params, dtype):
       dtype: float32 or float16, str.
 
     Raises:
-      ValueError: a number is beyond what the dtype holds.
+      ValueError: a number is not finite, or beyond what the dtype holds.
     """
     with np.errstate(over="ignore"):  # told below, with its name
         found = jax.tree.map(lambda leaf: np.asarray(leaf).astype(dtype), params)
+    given = exported.named(params)
     for name, leaf in exported.named(found).items():
+        if not np.isfinite(given[name]).all():
+            raise ValueError(
+                f"{name} has numbers that are not finite; export another step, --step."
+            )
         if not np.isfinite(leaf).all():
             raise ValueError(
                 f"{name} has numbers beyond {dtype}; expected --dtype=float32."

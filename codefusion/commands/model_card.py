@@ -54,7 +54,7 @@ def text(workdir, out, config, tokenizer, params, extra):
         _use(config),
         _training(config, tokenizer, extra),
         _parameters(params),
-        _scores(workdir, extra["step"]),
+        _scores(workdir, extra["step"], _dtypes(params)),
         _limits(config),
         _license(config),
         _again(config),
@@ -146,21 +146,25 @@ def _training(config, tokenizer, extra):
 
 
 def _parameters(params):
-    parts, leaves = {}, exported.named(params)
-    dtypes = ", ".join(sorted({str(leaf.dtype) for leaf in leaves.values()}))
-    for name, leaf in leaves.items():
+    parts = {}
+    for name, leaf in exported.named(params).items():
         part = name.split(".")[0]
         parts[part] = parts.get(part, 0) + leaf.size
     rows = [(part, f"{size:,}") for part, size in sorted(parts.items())]
     rows.append(("**all**", f"**{sum(parts.values()):,}**"))
     return (
         "## Parameters\n\n" + table(("part", "numbers"), rows) + "\n\nEvery number of "
-        f"`{exported.FILE}` ({dtypes}) is counted once, embeddings and heads included; "
-        "what the optimizer keeps is not in the file."
+        f"`{exported.FILE}` ({_dtypes(params)}) is counted once, embeddings and heads "
+        "included; what the optimizer keeps is not in the file."
     )
 
 
-def _scores(workdir, step):
+def _dtypes(params):
+    leaves = exported.named(params).values()
+    return ", ".join(sorted({str(leaf.dtype) for leaf in leaves}))
+
+
+def _scores(workdir, step, dtypes):
     found = [
         _score_rows(score.read_scores(path))
         for path in sorted(pathlib.Path(workdir, "scores").glob("*.json"))
@@ -176,19 +180,14 @@ def _scores(workdir, step):
             "## Scores\n\nThis step was not evaluated. `codefusion evaluate "
             "--workdir=.` does that."
         )
-    columns = (
-        "data",
-        "rows",
-        "sampler",
-        "metric",
-        "top-1, %",
-        "best of all, %",
-        "seen",
-    )
+    columns = ("data", "rows", "sampler", "metric")
+    columns += ("top-1, %", "best of all, %", "seen")
+    rounded = f" Scored before the numbers were rounded to {dtypes}."
     return (
         "## Scores\n\n" + table(columns, rows) + "\n\nIn brackets the 95 % bootstrap "
         "interval over rows, Wilson's where all are 0 or all 1; `seen` is how many % "
         "of the references occur in anything it was trained on."
+        + (rounded if dtypes != "float32" else "")
     )
 
 

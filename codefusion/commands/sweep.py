@@ -46,8 +46,11 @@ class Run(NamedTuple):
             return ""
         flat = {}
         for key, value in self.changes.items():
-            is_section = isinstance(value, dict)
-            flat |= checks.flatten(value, key) if is_section else {key: value}
+            if isinstance(value, dict):  # a section, in the place of an earlier one
+                flat = {k: v for k, v in flat.items() if not k.startswith(f"{key}.")}
+                flat |= checks.flatten(value, key)
+            else:
+                flat[key] = value
         flat.pop("seed", None)
         told = [f"{key}={value}" for key, value in flat.items()]
         return self.file + (f" with {', '.join(told)}" if told else "")

@@ -6,7 +6,6 @@ that it is compared with. A line whose runs have no scores is blank and says so.
 """
 
 import dataclasses
-import itertools
 import json
 import os
 
@@ -128,15 +127,16 @@ def _our_row(title, line, missing, layout, footnotes):
 def _origin(found, layout):
     """Returns the names of the runs of a line's data set, and where they are from."""
     names, settings = zip(*(each["run"] for each in found), strict=True)
-    by = f", {settings[0]}" if settings[0] else ""
+    told = dict.fromkeys(filter(None, settings))
+    by = f", {' and '.join(told)}" if told else ""
     return (f"{', '.join(names)}{by}: " if names[0] else "") + layout.tell(found)
 
 
 def _line(entry, layout):
     """Returns the files of a line, dict: data set -> list with one for each seed."""
     line = {}
-    runs = itertools.zip_longest(entry.scores, entry.runs, fillvalue=("", ""))
-    for path, run in runs:
+    runs = entry.runs or [("", "")] * len(entry.scores)
+    for path, run in zip(entry.scores, runs, strict=True):
         found = layout.read(path)
         others = line.setdefault(found["header"]["dataset"], [])
         seeds.check_poolable(found, others, title=entry.title)

@@ -118,6 +118,9 @@ def test_a_step_of_choice_replaces_an_older_export(trained, copied, capsys):
     card = card_of(copied)
     assert "| set10 test (generated) | 100 |" in card
     assert "89.0 [83.0, 95.0]" in card and "set999" not in card
+    assert "before the numbers were rounded" not in card
+    export.write(trained[0], copied, step=10, dtype="float16")
+    assert "Scored before the numbers were rounded to float16." in card_of(copied)
 
 
 def test_float16_halves_the_file_and_rounds_it(trained, published, tmp_path):
@@ -135,6 +138,13 @@ def test_float16_halves_the_file_and_rounds_it(trained, published, tmp_path):
 def test_numbers_beyond_float16_are_refused():
     with pytest.raises(ValueError, match="a.b has numbers beyond float16"):
         export.rounded({"a": {"b": np.full(3, 1e6, np.float32)}}, "float16")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_refused(value, dtype):
+    with pytest.raises(ValueError, match="a.b has numbers that are not finite"):
+        export.rounded({"a": {"b": np.full(3, value, np.float32)}}, dtype)
 
 
 def test_load_gives_the_model_of_an_export_as_of_its_work_directory(trained, published):

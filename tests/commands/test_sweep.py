@@ -75,12 +75,16 @@ def test_a_table_may_have_the_rows_of_another(tmp_path):
 def test_a_run_tells_its_settings_without_its_seed(add):
     add("plain", "configs/tiny.py:autoregressive")
     add("beams", of="plain", changes={"sampler": {"name": "beam"}} | FEW)
+    add("short", "configs/tiny.py", changes=FEW)
+    add("searched", of="short", changes={"sampler": {"name": "nucleus"}})
     add("seeded", "configs/tiny.py", seeds=(3,))
     add("kept", "configs/tiny.py", scores="kept.json")
     few = ", ".join(f"{key}={value}" for key, value in FEW.items())
     assert [run.settings for run in add.runs] == [
         "configs/tiny.py:autoregressive",
         f"configs/tiny.py:autoregressive with sampler.name=beam, {few}",
+        f"configs/tiny.py with {few}",
+        "configs/tiny.py with sampler.name=nucleus",
         "configs/tiny.py",
         "",
     ]
