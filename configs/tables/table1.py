@@ -67,7 +67,9 @@ def _add_autoregressive(add, name, seeds):
 
 
 def _add_shipped(add):
-    title = "the model in the package"
+    title, changes = "the model in the package", {"evaluation.dataset": "conala"}
     add("shipped", "configs/shipped.py", title=title)
-    changes = {"evaluation.dataset": "conala"}
     add("shipped_conala", of="shipped", title=title, changes=changes)
+    base, title = "shipped_autoregressive", "autoregressive, as the package's"
+    add(base, "configs/shipped.py:autoregressive", title=title, beside="T5")
+    add(f"{base}_conala", of=base, title=title, beside="T5", changes=changes)
