@@ -43,7 +43,7 @@ def test_it_was_trained_as_its_config_says_and_on_allowed_data_alone(model):
 
 
 def test_it_is_shown_in_a_line(model):
-    assert repr(model) == "<Generator of bash, cf, python: codefusion, step 5000>"
+    assert repr(model) == "<Generator of bash, cf, python: codefusion, step 9000>"
 
 
 @pytest.mark.parametrize("language", REQUESTS)
