@@ -163,7 +163,7 @@ class Generator:
         Args:
           utterances: a list of str.
           start: number of the first that is answered, a multiple of
-            `inference.batch_size`; it and the rest get what they get from 0.
+            `inference.batch_size`; each is answered as it would be from 0 on.
           steps, seed, truncate, language, **choices: as in `generate`.
         """
         if isinstance(utterances, str):

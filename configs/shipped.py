@@ -5,9 +5,9 @@
 
 One model for three languages, told apart by a tag before the request. It is trained
 only on what may be passed on with attribution: no row and no snippet of the authors'
-files, whose license is not stated. Sized so that its weights, rounded to float16, have
-less than 12 MB. The form `configs/shipped.py:autoregressive` is the model to compare
-it with, of the same size, data and steps.
+files, whose license is not stated. Rounded to float16 its weights have 7 MB; more than
+12 the package does not take. The form `configs/shipped.py:autoregressive` is the model
+to compare it with, of the same size, data and steps.
 """
 
 from codefusion import comparisons, config
@@ -24,6 +24,7 @@ def get_config(form="small"):
     c.tokenizer.update(vocab_size=4096, max_training_sentences=120_000)
     c.model.update(width=128, num_heads=8, mlp_width=512)
     config.write_by_plan(c)
+    # As in `nl2bash.py`: most layers to the decoder, embeddings as wide as it is.
     c.model.update(denoiser_layers=1, decoder_layers=4, embedding_width=128)
     c.diffusion.embedding_scale = 0.125
     c.training.num_steps = 9_000

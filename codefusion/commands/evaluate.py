@@ -119,7 +119,7 @@ def write_predictions(model, config, workdir):
         path,
         told,
         [row.id for row in rows],
-        batch_size=config.inference.batch_size,
+        batch_size=model.config.inference.batch_size,
         program=provenance.program(model),
     )
     _predict(model, config, dataset.language, rows, unfinished)
@@ -132,8 +132,9 @@ def _predict(model, config, language, rows, unfinished):
     begun = len(unfinished.rows)
     if unfinished.differs:
         _say(
-            "an unfinished evaluation is not taken up beyond row "
-            f"{begun}: another {', '.join(unfinished.differs)}."
+            f"{unfinished.path} is of another {', '.join(unfinished.differs)} and is "
+            f"replaced from row {begun + 1} on by the next batch; move it away to keep "
+            "it."
         )
     if begun:
         _say(f"{begun} of {len(rows)} rows were predicted before; it goes on there.")

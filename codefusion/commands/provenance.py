@@ -9,9 +9,12 @@ import os
 import pathlib
 import platform
 
+import flax
 import jax
+import jaxlib
 
 import codefusion
+import pallas_kernels
 from codefusion.models import exported
 
 _TIME = "goodput.json"
@@ -36,19 +39,34 @@ def facts(model, workdir):
 def program(model):
     """Returns the SHA-256 of what computes a model's answers, in hexadecimal.
 
-    That is the code of the package, JAX's version and the parameters: a commit says
-    neither what was changed since nor which weights a work directory holds.
+    That is our code as it was imported, the libraries below it, the parameters and the
+    programs that the model reads: a commit says neither what was changed since nor
+    which weights a work directory holds.
 
     Args:
       model: the Generator.
     """
-    digest = hashlib.sha256(f"{jax.__version__}\n".encode())
-    folder = pathlib.Path(codefusion.__file__).parent
-    for file in sorted(folder.rglob("*.py")):
-        digest.update(f"{file.relative_to(folder)}\n".encode() + file.read_bytes())
     tensors = exported.named(jax.device_get(model.params))
-    digest.update(exported.digest(tensors).encode())
+    digest = hashlib.sha256(f"{_CODE} {exported.digest(tensors)}\n".encode())
+    if model.retrieval:
+        digest.update(model.retrieval.neighbors.to_bytes())
     return digest.hexdigest()
+
+
+def _code():
+    """Returns the SHA-256 of our packages and of the versions below, in hexadecimal."""
+    versions = [each.__version__ for each in (jax, jaxlib, flax)]
+    digest = hashlib.sha256(" ".join(versions).encode())
+    for package in (codefusion, pallas_kernels):
+        folder = pathlib.Path(package.__file__).parent
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(f"\n{file.relative_to(folder)}\n".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+# Once, so that a file that is changed while a model trains does not count.
+_CODE = _code()
 
 
 def parameters(model):

@@ -92,9 +92,10 @@ class Unfinished:
     They lie beside their file, under its name and `.unfinished`, until it is whole.
 
     Attributes:
+      path: of the unfinished file, str.
       rows: what is predicted so far, list of dicts as `write_predictions` takes them.
-      differs: what keeps the rows on disk from being taken up: keys of the header,
-        `program` or `id`, list of str; empty where all are, or there are none.
+      differs: by what the rows on disk are of another evaluation: keys of the header,
+        `program`, `id` or, where there is no header, `format`, list of str.
     """
 
     def __init__(self, path, header, ids, *, batch_size, program):
@@ -104,12 +105,13 @@ class Unfinished:
           path: of the file of predictions, str or path.
           header: as `write_predictions` takes it.
           ids: of the rows, in their order, list of str.
-          batch_size: rows are taken up in multiples of it, as they are answered.
-          program: what tells the code and the weights that predict from others, str.
+          batch_size: rows that are predicted together; only whole batches are taken up.
+          program: what tells the code and the weights that predict from others, str;
+            the commit, which also changes with what predicts nothing, may differ.
         """
         _check_header(header, f"header of {path}")
-        self._path, self._header = os.fspath(path), header
-        self._partial = f"{self._path}.unfinished"
+        self._target, self._header = os.fspath(path), header
+        self.path = f"{self._target}.unfinished"
         self._head = _line({"format": FORMAT, "program": program, **header})
         self._is_begun = False
         kept, self.differs = self._left(ids)
@@ -123,29 +125,31 @@ class Unfinished:
         self.rows += rows
         if not self._is_begun:
             lines = [self._head, *map(_row_line, self.rows)]
-            files.write_whole(self._partial, "".join(lines))
+            files.write_whole(self.path, "".join(lines))
             self._is_begun = True
             return
-        with open(self._partial, "a", encoding="utf-8") as file:
+        with open(self.path, "a", encoding="utf-8") as file:
             file.writelines(map(_row_line, rows))
-        files.flush(self._partial)
+        files.flush(self.path)
 
     def finish(self):
         """Writes the file of predictions; the unfinished one goes."""
-        write_predictions(self._path, self._header, self.rows)
-        pathlib.Path(self._partial).unlink(missing_ok=True)
+        write_predictions(self._target, self._header, self.rows)
+        pathlib.Path(self.path).unlink(missing_ok=True)
 
     def _left(self, ids):
         """Returns (rows, differs): the whole rows on disk that are the first of `ids`.
 
         A last line that was cut amid its writing is left out.
         """
-        if not os.path.exists(self._partial):
+        if not os.path.exists(self.path):
             return [], []
-        with open(self._partial, encoding="utf-8", errors="replace") as file:
+        with open(self.path, encoding="utf-8", errors="replace") as file:
             head, *lines = file.read().split("\n")
-        wanted, found = json.loads(self._head), _load_or_none(head) or {}
-        keys = wanted.keys() | found.keys()
+        wanted, found = json.loads(self._head), _load_or_none(head, _check_header)
+        if found is None:
+            return [], ["format"]
+        keys = (wanted.keys() | found.keys()) - {"commit"}
         differs = [key for key in keys if wanted.get(key) != found.get(key)]
         if differs:
             return [], sorted(differs)

@@ -34,6 +34,13 @@ class Entry:
     missing: tuple[tuple[str, str], ...] = ()
     runs: tuple[tuple[str, str], ...] = ()
 
+    def __post_init__(self):
+        if self.runs and len(self.runs) != len(self.scores):
+            raise ValueError(
+                f"{self.title}: runs has {len(self.runs)} for {len(self.scores)} files "
+                "of scores; expected as many, or none."
+            )
+
 
 def build(name, entries):
     """Returns a table as plain data, dict.
@@ -126,10 +133,13 @@ def _our_row(title, line, missing, layout, footnotes):
 
 def _origin(found, layout):
     """Returns the names of the runs of a line's data set, and where they are from."""
-    names, settings = zip(*(each["run"] for each in found), strict=True)
-    told = dict.fromkeys(filter(None, settings))
-    by = f", {' and '.join(told)}" if told else ""
-    return (f"{', '.join(names)}{by}: " if names[0] else "") + layout.tell(found)
+    told = {}
+    for each in found:
+        name, settings = each["run"]
+        told.setdefault(settings, []).append(name)
+    groups = [", ".join(filter(None, [*names, by])) for by, names in told.items()]
+    begin = "; ".join(filter(None, groups))
+    return (f"{begin}: " if begin else "") + layout.tell(found)
 
 
 def _line(entry, layout):

@@ -24,12 +24,12 @@ def sweep(add):
         beside="",
         seeds=(0, 1, 2),
     )
-    _add_three_languages(add, "shipped", "", "the model in the package")
+    _add_shipped(add, "shipped", "", "the model in the package")
     title = "autoregressive, as the package's"
-    _add_three_languages(add, "shipped_autoregressive", ":autoregressive", title)
+    _add_shipped(add, "shipped_autoregressive", ":autoregressive", title)
 
 
-def _add_three_languages(add, name, form, title):
+def _add_shipped(add, name, form, title):
     changes = {"evaluation.dataset": "generated"}
     add(name, f"configs/shipped.py{form}", title=title, beside="")
     add(f"{name}_generated", of=name, title=title, beside="", changes=changes)

@@ -23,7 +23,7 @@ def model():
     }
     params = {"a": np.ones((3, 4)), "b": {"c": np.ones(5)}}
     config = types.SimpleNamespace(**stages)
-    return types.SimpleNamespace(params=params, step=50, config=config)
+    return types.SimpleNamespace(params=params, step=50, config=config, retrieval=None)
 
 
 def test_all_that_is_known_fits_the_header(model, tmp_path):
@@ -52,3 +52,30 @@ def test_the_time_of_a_run_is_not_that_of_a_checkpoint_before_its_end(model, tmp
 def test_the_hardware_is_a_number_and_a_kind_and_names_no_host():
     assert re.fullmatch(r"\d+ x \S.*", provenance.hardware())
     assert socket.gethostname() not in provenance.hardware()
+
+
+def test_another_program_is_another_hash(model, monkeypatch):
+    found = [provenance.program(model)]
+    assert provenance.program(model) == found[0]
+    model.params["b"]["c"] = 2 * model.params["b"]["c"]
+    found.append(provenance.program(model))
+    neighbors = types.SimpleNamespace(to_bytes=lambda: b"programs")
+    model.retrieval = types.SimpleNamespace(neighbors=neighbors)
+    found.append(provenance.program(model))
+    monkeypatch.setattr(provenance, "_CODE", provenance._code() + "changed")
+    found.append(provenance.program(model))
+    assert len(set(found)) == 4
+
+
+def test_the_code_is_that_of_both_packages_and_what_lies_below(monkeypatch, tmp_path):
+    found = [provenance._code()]
+    assert found[0] == provenance._CODE
+    for name in ("codefusion", "pallas_kernels"):
+        (tmp_path / "kernel.py").write_text(name)
+        package = types.SimpleNamespace(__file__=str(tmp_path / "__init__.py"))
+        with monkeypatch.context() as patch:
+            patch.setattr(provenance, name, package)
+            found.append(provenance._code())
+    monkeypatch.setattr(provenance.jaxlib, "__version__", "0")
+    found.append(provenance._code())
+    assert len(set(found)) == 4

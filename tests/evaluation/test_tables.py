@@ -120,6 +120,16 @@ def test_footnotes_begin_with_the_names_and_the_settings_of_the_runs(seeds):
     assert "config changes" not in footnote
 
 
+def test_a_footnote_tells_which_run_has_which_settings(seeds):
+    runs = (("bash_seed1", "a.py"), ("bash_seed2", "a.py with model.width=8"))
+    entry = tables.Entry("ours", tuple(seeds[:2]), runs=runs)
+    footnote = tables.build("table1", [entry])["footnotes"][1]
+    begin = "bash_seed1, a.py; bash_seed2, a.py with model.width=8: nl2bash"
+    assert footnote.startswith(begin)
+    with pytest.raises(ValueError, match="ours: runs has 2 for 1 files"):
+        tables.Entry("ours", tuple(seeds[:1]), runs=runs)
+
+
 def test_the_text_forms_come_from_the_json_alone(tmp_path, scored):
     table = tables.build("table2", [tables.Entry("a | b_%", (scored("nl2bash"),))])
     paths = tables.write_table(tmp_path / "out", table)
