@@ -4,14 +4,13 @@ What may be unknown is left out then.
 """
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import pathlib
 import platform
 
-import flax
 import jax
-import jaxlib
 
 import codefusion
 import pallas_kernels
@@ -55,7 +54,7 @@ def program(model):
 
 def _code():
     """Returns the SHA-256 of our packages and of the versions below, in hexadecimal."""
-    versions = [each.__version__ for each in (jax, jaxlib, flax)]
+    versions = [importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax")]
     digest = hashlib.sha256(" ".join(versions).encode())
     for package in (codefusion, pallas_kernels):
         folder = pathlib.Path(package.__file__).parent
