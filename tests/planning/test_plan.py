@@ -145,12 +145,12 @@ def test_advice_is_given_where_it_was_looked_for(canned):
 @pytest.mark.slow
 def test_both_programs_compile_on_a_cpu():
     setting = programs.Setting(small_config(), "training", cpu_topology())
-    held = sharding.bytes_per_device(setting.state)
-    for compiled in (
-        programs.training_step(setting, 8),
-        programs.sampler(setting, 2),
+    state = setting.state
+    for compiled, reads in (
+        (programs.training_step(setting, 8), state),
+        (programs.sampler(setting, 2), state.ema_params),  # all but what guides
     ):
-        assert compiled.arguments > held / 4
+        assert compiled.arguments > 0.95 * sharding.bytes_per_device(reads)
         assert compiled.peak > compiled.arguments
         assert compiled.hbm_bytes > compiled.arguments
         assert compiled.flops > 0
