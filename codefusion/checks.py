@@ -183,10 +183,11 @@ def check_section(table, section, path, *, injected=(), subsections=()):
     for key in {} if is_open else section:
         if key not in {"name", *parameters, *subsections}:
             taken = ", ".join(sorted(parameters)) or "no arguments"
+            anew = f", or a new section: {path}={{'name': '{section['name']}', ...}}"
             raise ValueError(
                 f"{_join(path, key)} is {show(section[key])}, but "
                 f"{path} {section['name']!r} ignores it"
-                f"; expected {taken}{_suggest(path, key, parameters)}."
+                f"; expected {taken}{_suggest(path, key, parameters) or anew}."
             )
     for key, parameter in parameters.items():
         if key in section:

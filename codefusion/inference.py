@@ -258,8 +258,8 @@ class Generator:
           language: as in `generate`.
         """
         length = self.config.data.source_length
-        if not utterance.strip():
-            raise ValueError("The utterance is empty; expected some text.")
+        if not (isinstance(utterance, str) and utterance.strip()):
+            raise ValueError(f"The utterance is {utterance!r}; expected some text.")
         ids = self.tokenizer.encode(assemble.request(self.config, utterance, language))
         if len(ids) >= length and not truncate:
             raise ValueError(
@@ -273,9 +273,9 @@ class Generator:
         section = self.config.inference
         fields = {f.name: section[f.name] for f in dataclasses.fields(Settings)}
         if num_candidates is not None:
-            if num_candidates < 1:
+            if not (isinstance(num_candidates, int) and num_candidates >= 1):
                 raise ValueError(
-                    f"num_candidates is {num_candidates}; expected at least 1."
+                    f"num_candidates is {num_candidates!r}; expected an int from 1 up."
                 )
             fields["num_candidates"] = num_candidates
             fields["num_draws"] = max(fields["num_draws"], num_candidates)

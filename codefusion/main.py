@@ -201,7 +201,7 @@ def _parse_known(own, argv):
     try:
         return own(argv, known_only=True)[1:]
     except flags.Error as error:
-        raise ValueError(f"{_one_line(error)}.") from error
+        raise ValueError(_value_reason(_one_line(error))) from error
 
 
 def _config_words(words):
@@ -277,8 +277,12 @@ def _override_reason(error):
     if "Traceback (most recent call last)" in str(error):  # of a config file
         kind, _, reason = str(error).strip().splitlines()[-1].partition(": ")
         return f"--config fails: {_config_fault(kind, reason)}"
-    text = _one_line(error).removeprefix("flag ").removeprefix("--config.")
-    setting, _, reason = text.partition(": ")
+    return _value_reason(_one_line(error).replace("flag --config.", "flag ", 1))
+
+
+def _value_reason(text):
+    """Returns "KEY is VALUE; reason." for absl's "flag KEY=VALUE: reason"."""
+    setting, _, reason = text.removeprefix("flag ").partition(": ")
     key, _, value = setting.partition("=")
     for opening, expected in _PARSER_REASONS.items():
         if reason.startswith(opening):

@@ -158,8 +158,8 @@ def _choose_step(saved, step, folder):
     chosen = saved.latest() if step is None or not kept else step
     if chosen is None:
         raise ValueError(
-            f"{os.fspath(folder)} holds no checkpoint yet; expected one from "
-            "codefusion train."
+            f"{os.fspath(folder)} holds no checkpoint and no {exported.FILE}; expected "
+            "one of codefusion train, or the other of codefusion export."
         )
     return chosen
 

@@ -86,7 +86,10 @@ def test_each_base_is_a_fresh_one():
         ({"sampler.name": "dim"}, ["sampler.name", "'dim'", "ddim, ddpm"]),
         ({"sampler.name": 3}, ["sampler.name", "3", "string"]),
         ({"sampler.name": ...}, ["sampler.name", "missing"]),
-        ({"sampler.name": "ddpm"}, ["sampler.eta", "0.0", "'ddpm' ignores it"]),
+        (
+            {"sampler.name": "ddpm"},
+            ["sampler.eta", "0.0", "sampler={'name': 'ddpm', ...}"],
+        ),
         ({"sampler.spacin": "time"}, ["sampler.spacin", "sampler.spacing"]),
         ({"sampler": {"name": "ddim"}}, ["sampler.num_steps", "missing"]),
         (

@@ -215,15 +215,11 @@ def test_generators_of_one_config_share_their_programs(generator):
     assert count and run() == first and len(traced) == count
 
 
-@pytest.mark.parametrize("count", [0, -1])
-def test_fewer_than_one_candidate_is_an_error(generator, count):
-    with pytest.raises(ValueError, match=f"num_candidates is {count}; expected at"):
-        generator.generate([FIRST], num_candidates=count)
-
-
-def test_zero_steps_are_an_error(generator):
-    with pytest.raises(ValueError, match="num_steps must be at least 1, got 0"):
-        generator.generate([FIRST], steps=0)
+@pytest.mark.parametrize("name", ["num_candidates", "steps"])
+@pytest.mark.parametrize("count", [0, -1, 2.5, "2"])
+def test_what_is_no_count_is_an_error(generator, name, count):
+    with pytest.raises(ValueError, match=f"{name} is {count!r}; expected an int from"):
+        generator.generate([FIRST], **{name: count})
 
 
 def test_the_network_is_called_once_a_step(generator, answer):
@@ -256,10 +252,11 @@ def test_guidance_moves_the_answer(generator, answer):
     assert texts(generator.generate([FIRST], guidance=4.0)) != texts([answer])
 
 
-@pytest.mark.parametrize("utterance", ["", "   ", "\n"])
-def test_an_empty_utterance_is_an_error(generator, utterance):
-    with pytest.raises(ValueError, match="utterance is empty"):
+@pytest.mark.parametrize("utterance", ["", "   ", "\n", 3, None])
+def test_an_utterance_that_is_no_text_is_an_error(generator, utterance):
+    with pytest.raises(ValueError) as error:
         generator.generate([FIRST, utterance])
+    assert str(error.value) == f"The utterance is {utterance!r}; expected some text."
 
 
 def test_an_utterance_that_is_too_long_is_an_error_in_one_line_with_the_limit(

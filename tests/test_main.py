@@ -117,6 +117,8 @@ def test_a_brief_doctor_shows_the_devices_and_what_is_wrong(
         (["doctor", "--config=FILE", "--config.seed=a"], ["seed", "'a'", "integer"]),
         (["doctor", "--config=FILE", "--config.model.remat=a"], ["remat", "'a'"]),
         (["doctor", "--config=FILE", "--config.sampler=x"], ["'x'", "{'name': ...}"]),
+        (["sample", "--steps=ten"], ["--steps is 'ten'; expected an integer."]),
+        (["export", "--dtype=int8"], ["--dtype is 'int8'; value should be one of <fl"]),
         (["doctor", "--config.seed=1", "--config=FILE"], ["--config.seed", "before"]),
     ],
 )

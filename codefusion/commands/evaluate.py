@@ -299,6 +299,9 @@ def scoring_config(call):
     file's own, laid over the base: so a file is scored whatever sections of its config
     have changed since.
     """
+    file = call.flags.predictions
+    if not os.path.isfile(file):
+        raise ValueError(f"--predictions is {file!r}, which is not a file.")
     for flag in (*_PLACES, "checkpoint"):
         if call.flags[flag].value is not None:
             raise ValueError(
@@ -308,7 +311,7 @@ def scoring_config(call):
     if call.config_file or call.overrides:
         config = configs.validate(call.config)
     else:
-        config = config_of(predict.read_predictions(call.flags.predictions)[0])
+        config = config_of(predict.read_predictions(file)[0])
     options.set_data_dir(config, call.flags)
     return assemble.check(config)
 

@@ -11,6 +11,7 @@ Runs of one name in one work directory are one run, whatever tables they are in.
 """
 
 import copy
+import difflib
 import fnmatch
 import functools
 import json
@@ -58,6 +59,7 @@ def run(call):
         raise ValueError("table needs --config=configs/tables/FILE and --workdir=DIR.")
     embed = options.embedder(call.flags)
     sweeps = [sweep.read(file) for file in files]  # faults of all before any training
+    check_flags(call.flags, [each.name for _, runs in sweeps for each in runs])
     for name, runs in sweeps:
         lines = entries(runs, call.flags, embed=embed)
         table = tables.build(name, lines)
@@ -68,6 +70,24 @@ def run(call):
         if not (call.flags.stored or any(line.scores for line in lines)):
             hint = "no row has scores; --stored=results/runs shows the kept ones"
             print(f"codefusion: {name}: {hint}.", file=sys.stderr)
+
+
+def check_flags(given, names):
+    """Raises ValueError where --stored is no folder, or --rows matches no run.
+
+    Args:
+      given: the command's flags.
+      names: of all runs, list of str.
+    """
+    if given.stored is not None and not os.path.isdir(given.stored):
+        raise ValueError(f"--stored is {given.stored!r}, which is not a folder.")
+    rows = given.rows
+    if rows is not None and not any(fnmatch.fnmatchcase(n, rows) for n in names):
+        near = difflib.get_close_matches(rows, names, n=3, cutoff=0.0)
+        raise ValueError(
+            f"--rows is {rows!r}, which matches no row; expected a name, such as "
+            f"{', '.join(near)}, or a pattern such as 'cf_rules*'."
+        )
 
 
 def entries(runs, given, *, embed=None):

@@ -170,8 +170,10 @@ def time_grid(process, num_steps, spacing):
       num_steps: how often the network is called; at least 1.
       spacing: a name in `SPACINGS`, what the times are evenly spaced in.
     """
-    if num_steps < 1:
-        raise ValueError(f"sampler.num_steps must be at least 1, got {num_steps}.")
+    if not (isinstance(num_steps, int) and num_steps >= 1):
+        raise ValueError(
+            f"sampler.num_steps is {num_steps!r}; expected an int from 1 up."
+        )
     if spacing not in SPACINGS:
         raise ValueError(
             f"sampler.spacing is {spacing!r}; expected one of {sorted(SPACINGS)}."

@@ -54,7 +54,10 @@ def header(file):
                 for name, part in parts.items()
             }
     except (ValueError, RecursionError, safetensors.SafetensorError) as error:
-        raise ValueError(f"{file}: bad safetensors file: {error}") from None
+        raise ValueError(
+            f"{file}: bad safetensors file: {error}; copy it again from where it is "
+            "whole."
+        ) from None
 
 
 def _distinct(pairs):

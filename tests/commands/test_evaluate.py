@@ -184,6 +184,12 @@ def test_a_file_that_is_only_scored_takes_no_flag_of_predicting(stored, flag, ca
     assert f"--{flag.split('=')[0]} says what to predict" in capsys.readouterr().err
 
 
+def test_predictions_that_are_not_there_are_told_by_their_flag(capsys):
+    assert main.main(["codefusion", "evaluate", "--predictions=no.jsonl"]) == 1
+    told = "--predictions is 'no.jsonl', which is not a file."
+    assert told in capsys.readouterr().err
+
+
 def test_the_checkpoint_is_that_of_the_flag(monkeypatch, tmp_path):
     (tmp_path / "config.json").write_text(config.to_json(config.base()))
     asked = []

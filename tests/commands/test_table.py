@@ -157,6 +157,22 @@ def test_rows_are_trained_where_they_are_named(words, trained, file, tmp_path, w
     assert len(work) == trained
 
 
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("rows=few_seed", "matches no row; expected a name, such as few_seed1, few_se"),
+        ("stored=nowhere", "--stored is 'nowhere', which is not a folder."),
+    ],
+)
+def test_a_flag_that_means_nothing_is_an_error_before_a_run(
+    flag, told, file, tmp_path, work, capsys
+):
+    words = ["table", f"--config={file}", f"--workdir={tmp_path}", f"--{flag}"]
+    assert main.main(["codefusion", *words]) == 1
+    assert told in capsys.readouterr().err
+    assert not (work or list(tmp_path.glob("tables/*")))
+
+
 def test_kept_scores_serve_where_the_work_directory_has_none(file, tmp_path, work):
     kept, given = tmp_path / "kept", [f"--stored={tmp_path / 'kept'}", "--notrain"]
     _, runs = sweep.read(str(file))
