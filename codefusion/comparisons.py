@@ -29,7 +29,7 @@ def diffusion_lm(config):
     """Makes the model that of Diffusion-LM (Li et al. 2022) with an encoder.
 
     No decoder, tokens by the nearest embedding, every estimate clamped to embeddings,
-    no pre-training, ancestral sampling.
+    no pre-training, ancestral sampling; a set that covers the draws is shown.
 
     Args:
       config: a ConfigDict of a diffusion model; it is changed.
@@ -45,7 +45,8 @@ def genie(config):
     No decoder, tokens by the nearest embedding at the end, pre-training by restoring a
     run of tokens, as many steps as follow where the config has none, ancestral
     sampling. Unlike there the whole program is written, each masked token leaves a mask
-    of its own, embeddings have unit RMS, and estimates are not rounded on the way.
+    of its own, embeddings have unit RMS, estimates are not rounded on the way, and of
+    the draws a set is shown that covers them.
 
     Args:
       config: a ConfigDict of a diffusion model; it is changed.
@@ -67,6 +68,9 @@ def _without_decoder(config):
     config.diffusion.times = dict(name="uniform")
     config.sampler = dict(name="ddpm", num_steps=200)
     config.inference.update(num_repairs=0, num_beams=0, guidance=1.0)
+    # Such models draw no tokens: the nearest one is taken, of as many noises as drawn.
+    config.inference.token_temperature = 0.0
+    config.inference.ranking = dict(name="covering")
 
 
 FORMS = {

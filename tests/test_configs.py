@@ -149,3 +149,14 @@ def test_the_tables_have_every_ranking_and_sampler():
 def test_a_config_defines_get_config_without_needing_an_argument(name):
     parameters = inspect.signature(namespace(name)["get_config"]).parameters.values()
     assert all(p.default is not inspect.Parameter.empty for p in parameters)
+
+
+@pytest.mark.parametrize("form", ["diffusion_lm", "genie"])
+@pytest.mark.parametrize("name", ["cf_rules", "nl2bash", "conala"])
+def test_a_form_without_decoder_takes_nearest_tokens_whatever_its_config_draws(
+    name, form
+):
+    inference = load(f"configs/{name}.py", form).inference
+    assert inference.token_temperature == 0.0
+    assert inference.num_repairs == inference.num_beams == 0
+    assert inference.ranking.to_dict() == {"name": "covering"}
