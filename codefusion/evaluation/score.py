@@ -9,6 +9,8 @@ unseen rows are scored apart as well.
 import dataclasses
 import json
 
+import numpy as np
+
 from codefusion import files
 from codefusion.data import report
 from codefusion.evaluation import metrics as metrics_package
@@ -70,6 +72,24 @@ def score(
         "diversity": _diversity(pairs, bootstrap),
         "unavailable": {m.name: m.unavailable for m in chosen if m not in ready},
     }
+
+
+def best_of_first(predictions_path, dataset, metric):
+    """Returns the best score among the first k candidates of each row.
+
+    Args:
+      predictions_path, dataset: as in `score`.
+      metric: a metric object.
+
+    Returns:
+      float64[R, K], R rows in the order of the data set, K the fewest candidates that
+      any has.
+    """
+    header, rows = read_predictions(predictions_path)
+    _check_same_data(header, dataset, predictions_path)
+    return np.array(
+        _best_of_each(metric, _join(rows, dataset, header, predictions_path))
+    )
 
 
 def write_scores(path, scores):
@@ -149,9 +169,8 @@ def _check_ids(ids, fault, path):
 
 def _top(metric, pairs, seen, bootstrap):
     """Returns top-k summaries of one metric, dict; seen and unseen rows within each."""
-    fewest = min(len(row["candidates"]) for row, _ in pairs)
-    tops = [k for k in TOP if k <= fewest]
-    table = [_best(metric, row["candidates"][: tops[-1]], ex) for row, ex in pairs]
+    table = _best_of_each(metric, pairs)
+    tops = [k for k in TOP if k <= len(table[0])]
     summaries = {}
     for k in tops:
         values = [best[k - 1] for best in table]
@@ -163,6 +182,14 @@ def _top(metric, pairs, seen, bootstrap):
             name: bootstrap.summary(part) for name, part in parts.items()
         }
     return summaries
+
+
+def _best_of_each(metric, pairs):
+    """Returns what `_best` does for each row, of as many candidates as all have."""
+    fewest = min(max(TOP), *(len(row["candidates"]) for row, _ in pairs))
+    return [
+        _best(metric, row["candidates"][:fewest], example) for row, example in pairs
+    ]
 
 
 def _best(metric, candidates, example):

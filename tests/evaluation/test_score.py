@@ -6,7 +6,12 @@ import pytest
 
 from codefusion.evaluation.metrics import METRICS
 from codefusion.evaluation.predict import write_predictions
-from codefusion.evaluation.score import read_scores, score, write_scores
+from codefusion.evaluation.score import (
+    best_of_first,
+    read_scores,
+    score,
+    write_scores,
+)
 
 
 @pytest.fixture
@@ -34,6 +39,12 @@ def test_top_k_is_the_best_of_the_first_k(path, toy):
     assert means(scores, "exact_match") == {"top1": 0.333, "top3": 0.333, "top5": 0.667}
     assert means(scores, "template_match_loose")["top3"] == 0.667
     assert means(scores, "validity") == {"top1": 0.667, "top3": 1.0, "top5": 1.0}
+
+
+def test_the_best_of_the_first_k_of_each_row_has_the_mean_of_its_scores(path, toy):
+    rows = best_of_first(path, toy, METRICS["exact_match"]())
+    assert rows.shape == (3, 5)
+    assert rows.mean(axis=0)[[0, 2, 4]].round(3).tolist() == [0.333, 0.333, 0.667]
 
 
 def test_every_metric_rises_with_k_and_lies_within_its_interval(path, toy):
