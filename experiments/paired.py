@@ -72,7 +72,7 @@ def main():
 def runs_by_row(file):
     """Returns the runs of each row of a table's file, one a seed, dict of lists."""
     rows = {}
-    for run in sweep.read(file)[1]:
+    for run in sweep.read(file).runs:
         name = run.name.removesuffix(f"_seed{run.seed}")
         rows.setdefault(name, []).append(run)
     return rows

@@ -122,7 +122,7 @@ def test_a_config_opens_with_its_command(name):
 @pytest.mark.parametrize("name", TABLES)
 def test_every_row_of_a_table_checks(name):
     assert f"codefusion table --config={name}" in docstring(name)
-    _, swept = sweep.read(str(ROOT / name))
+    swept = sweep.read(str(ROOT / name)).runs
     assert swept
     rows = {run.name.removesuffix(f"_seed{run.seed}"): run for run in swept}
     for run in rows.values():
@@ -133,7 +133,7 @@ def test_every_row_of_a_table_checks(name):
 def test_a_run_is_the_same_in_all_tables():
     found = {}
     for name in TABLES:
-        for run in sweep.read(str(ROOT / name))[1]:
+        for run in sweep.read(str(ROOT / name)).runs:
             what = (run.file, run.changes, run.trained.name)
             assert found.setdefault(run.name, what) == what, run.name
 

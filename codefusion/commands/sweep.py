@@ -56,6 +56,20 @@ class Run(NamedTuple):
         return self.file + (f" with {', '.join(told)}" if told else "")
 
 
+class Asked(NamedTuple):
+    """What a table's file asks for.
+
+    Attributes:
+      table: name in `evaluation.tables.TABLES`.
+      runs: list of `Run`.
+      notes: sentences that stand under the table, tuple of str.
+    """
+
+    table: str
+    runs: list
+    notes: tuple
+
+
 class Sweep:
     """The `add` of a table's `sweep(add)`.
 
@@ -147,7 +161,7 @@ class Sweep:
 
 
 def read(config_file):
-    """Returns a table file's table name and its list of `Run`s."""
+    """Returns what a table's file asks for, an `Asked`."""
     file = config_file.partition(":")[0]
     module = runpy.run_path(file)
     missing = {"TABLE", "sweep"} - set(module)
@@ -158,4 +172,4 @@ def read(config_file):
         )
     add = Sweep(pathlib.Path(file).parent)
     module["sweep"](add)
-    return module["TABLE"], add.runs
+    return Asked(module["TABLE"], add.runs, tuple(module.get("NOTES", ())))

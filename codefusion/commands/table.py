@@ -1,7 +1,8 @@
 """`codefusion table`: trains and evaluates each row that lacks scores; renders them.
 
-A table's config file holds `TABLE`, a name in `evaluation.tables.TABLES`, and
-`sweep(add)`, which adds rows; see `sweep.Sweep`:
+A table's config file holds `TABLE`, a name in `evaluation.tables.TABLES`, perhaps
+`NOTES`, sentences to stand under it, and `sweep(add)`, which adds rows; see
+`sweep.Sweep`:
 
     add("cf_rules", file="configs/cf_rules.py", title="codefusion", seeds=(0, 1, 2))
     add("few", of="cf_rules", title="5 steps", changes={"sampler.num_steps": 5})
@@ -59,10 +60,10 @@ def run(call):
         raise ValueError("table needs --config=configs/tables/FILE and --workdir=DIR.")
     embed = options.embedder(call.flags)
     sweeps = [sweep.read(file) for file in files]  # faults of all before any training
-    check_flags(call.flags, [each.name for _, runs in sweeps for each in runs])
-    for name, runs in sweeps:
+    check_flags(call.flags, [run.name for asked in sweeps for run in asked.runs])
+    for name, runs, notes in sweeps:
         lines = entries(runs, call.flags, embed=embed)
-        table = tables.build(name, lines)
+        table = tables.build(name, lines, notes)
         written = tables.write_table(pathlib.Path(call.flags.workdir, "tables"), table)
         if len(sweeps) == 1:
             print(rendering.markdown(table))

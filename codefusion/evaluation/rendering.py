@@ -16,7 +16,8 @@ def markdown(table):
         "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
         for line in lines
     ]
-    notes = [f"<sup>{n}</sup> {text}  " for n, text in enumerate(table["footnotes"], 1)]
+    notes = [f"{text}\n" for text in table["notes"]]
+    notes += (f"<sup>{n}</sup> {t}  " for n, t in enumerate(table["footnotes"], 1))
     return "\n".join([f"### {table['title']}", "", *body, "", *notes]).rstrip() + "\n"
 
 
@@ -37,6 +38,7 @@ def latex(table):
         title = _escaped(row["title"]) + notes
         lines.append(" & ".join([title, row["source"], *cells]) + " \\\\")
     lines += ["\\bottomrule", "\\end{tabular}", ""]
+    lines += [f"{_escaped(text)}\\par" for text in table["notes"]]
     for number, text in enumerate(table["footnotes"], 1):
         lines.append(f"\\textsuperscript{{{number}}} {_escaped(text)}\\par")
     return "\n".join(lines) + "\n"

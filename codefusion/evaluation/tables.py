@@ -42,15 +42,16 @@ class Entry:
             )
 
 
-def build(name, entries):
+def build(name, entries, notes=()):
     """Returns a table as plain data, dict.
 
     Args:
       name: key of TABLES.
       entries: our lines, list of `Entry`.
+      notes: sentences on the whole table, of str.
 
     Returns:
-      {"name", "title", "columns", "rows", "footnotes"}: each row has `title`,
+      {"name", "title", "columns", "rows", "notes", "footnotes"}: each row has `title`,
       `source` ("paper" or "ours"), `cells` and `notes`, indices into footnotes from 1.
     """
     if name not in TABLES:
@@ -71,6 +72,7 @@ def build(name, entries):
             for c in layout.columns
         ],
         "rows": rows,
+        "notes": list(notes),
         "footnotes": footnotes,
     }
 

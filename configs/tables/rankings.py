@@ -8,6 +8,10 @@ The rankings are compared on at most 100 rows, evenly spaced.
 from codefusion import config
 
 TABLE = "rankings"
+NOTES = (
+    "Execution agreement runs rules; Bash and Python are not run, so that there it is "
+    "votes.",
+)
 NAMES = ("cf_rules", "nl2bash", "conala")
 RANKINGS = {
     "none": "in the order of the draws",

@@ -6,6 +6,10 @@ codefusion table --config=configs/tables/table3.py --workdir=runs/tables
 from codefusion import config
 
 TABLE = "table3"
+NOTES = (
+    "The first candidate is one of several draws, those that parse before those that "
+    "do not (inference.prefer_valid); decoding greedily leaves no choice.",
+)
 
 
 def get_config():

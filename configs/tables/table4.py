@@ -13,6 +13,7 @@ so it has a row of its own without.
 from codefusion import config
 
 TABLE = "table4"
+NOTES = ("Minutes are of one core, some with other work beside, and compilation.",)
 FILE = "configs/cf_rules.py"
 PRETRAINED = {"pretraining.num_steps": 1_300}
 WITHOUT_CODE = "without unsupervised code generation"

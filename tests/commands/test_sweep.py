@@ -66,10 +66,17 @@ def test_a_table_may_have_the_rows_of_another(tmp_path):
     second.write_text(
         "TABLE = 'table2'\n\ndef sweep(add):\n    add.runs_of('first.py')\n"
     )
-    name, runs = sweep.read(f"{second}:form")
-    assert (name, [run.name for run in runs]) == ("table2", ["a"])
+    asked = sweep.read(f"{second}:form")
+    assert (asked.table, [run.name for run in asked.runs]) == ("table2", ["a"])
+    assert asked.notes == ()
     with pytest.raises(ValueError, match="lacks TABLE"):
         sweep.read(str(first))
+
+
+def test_a_table_has_the_notes_of_its_file(tmp_path):
+    file = tmp_path / "table.py"
+    file.write_text("TABLE = 'table2'\nNOTES = ['One core.']\n\ndef sweep(add): ...\n")
+    assert sweep.read(str(file)).notes == ("One core.",)
 
 
 def test_a_run_tells_its_settings_without_its_seed(add):

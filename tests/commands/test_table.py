@@ -124,7 +124,7 @@ class Model:
 
 def entries(file, folder, *words):
     call = main.parse("table", [f"--config={file}", f"--workdir={folder}", *words])
-    _, runs = sweep.read(call.config_file)
+    runs = sweep.read(call.config_file).runs
     return table.entries(runs, call.flags)
 
 
@@ -175,7 +175,7 @@ def test_a_flag_that_means_nothing_is_an_error_before_a_run(
 
 def test_kept_scores_serve_where_the_work_directory_has_none(file, tmp_path, work):
     kept, given = tmp_path / "kept", [f"--stored={tmp_path / 'kept'}", "--notrain"]
-    _, runs = sweep.read(str(file))
+    runs = sweep.read(str(file)).runs
     flags = main.parse("table", [f"--workdir={tmp_path}"]).flags
     for each in runs[:3]:
         folder = kept / each.trained.name

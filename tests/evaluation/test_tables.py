@@ -139,6 +139,16 @@ def test_the_text_forms_come_from_the_json_alone(tmp_path, scored):
     assert "a \\| b_%" in md and "a | b\\_\\%" in tex
 
 
+def test_notes_stand_under_the_whole_table_before_the_footnotes(scored):
+    entries = [tables.Entry("ours", (scored("nl2bash"),))]
+    table = tables.build("table2", entries, ("Of 1 % of the rows.", "One core."))
+    markdown, latex = rendering.markdown(table), rendering.latex(table)
+    for text, sign in ((markdown, "%"), (latex, "\\%")):
+        parts = ("ours", f"Of 1 {sign} of the rows.", "One core.", "Singh et al.")
+        places = [text.index(part) for part in parts]
+        assert places == sorted(places)
+
+
 @pytest.mark.parametrize("name", sorted(tables.TABLES))
 def test_every_line_of_both_text_forms_has_every_column(name, scored):
     of_scores = tables.TABLES[name].read is read_scores
