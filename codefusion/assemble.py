@@ -3,7 +3,8 @@
     config -> tokenizer, data sets, parts (model, process, objective pieces, sampler),
     stages of training.
 
-Past this module a config is read by `inference.Generator` alone.
+Past this module no network, loss, sampler or training step reads a config; commands do,
+and what answers requests: `inference` and `drawing`.
 """
 
 import dataclasses
@@ -170,9 +171,7 @@ def train_tokenizer(config):
 
 def _training_texts(config):
     main = dataset(config)
-    shares = (*config.training.mixture, *_mixture(config))
-    names = dict.fromkeys(name for name, _ in shares if name != main.name)
-    pairs = [main, *(datasets.beside(main, name) for name in names)]
+    pairs = [main, *(datasets.beside(main, name) for name in _mixed(config, main))]
     for source in pairs:
         for example in source.examples("train"):
             yield request(config, example.utterance, source.language)
@@ -197,12 +196,9 @@ def request(config, utterance, language=None):
 
 def languages(config):
     """Returns the languages of the programs that a config trains on, list[str]."""
-    main, table = dataset(config), datasets.DATASETS
-    found = [main.language]
-    for section in (config.training, config.pretraining):
-        others = [name for name, _ in section.mixture if name != main.name]
-        found += [table[name].language for name in others]
-    return list(dict.fromkeys(found))
+    main = dataset(config)
+    others = [datasets.DATASETS[name].language for name in _mixed(config, main)]
+    return list(dict.fromkeys([main.language, *others]))
 
 
 def retrieval(config, index=None):
@@ -376,15 +372,17 @@ def beside(config, main):
       config: a config with the sections of `config.base()`.
       main: the data set of the run, built.
     """
-    shares = (*config.training.mixture, *_mixture(config))
-    names = [name for name, _ in shares if name != main.name]
+    names = _mixed(config, main)
     if config.pretraining.num_steps:
         names += config.pretraining.corpora
     return [datasets.beside(main, name) for name in dict.fromkeys(names)]
 
 
-def _mixture(config):
-    return config.pretraining.mixture if config.pretraining.num_steps else ()
+def _mixed(config, main):
+    """Returns the names of the pairs that the stages mix in, without the run's own."""
+    earlier = config.pretraining.mixture if config.pretraining.num_steps else ()
+    names = [name for name, _ in (*config.training.mixture, *earlier)]
+    return [name for name in dict.fromkeys(names) if name != main.name]
 
 
 def corpora(config):

@@ -1,8 +1,9 @@
 """From log-probabilities to tokens: the likeliest, a draw, or the next likeliest.
 
-The decoder writes all positions at once and each by itself, so the probability of a
-whole sequence is a product over positions. The sequences can therefore be listed by
-falling probability without a beam and without calling the network again.
+A decoder that is not causal writes all positions at once and each by itself (for one
+that is, see `search.py`), so the probability of a whole sequence is a product over
+positions. The sequences can therefore be listed by falling probability without a beam
+and without calling the network again.
 """
 
 import heapq

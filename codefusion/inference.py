@@ -51,9 +51,10 @@ class Settings:
       guidance: weight of classifier-free guidance (Ho and Salimans 2022, eq. 6 with
         guidance = 1 + w); 1 is none.
       temperature: standard deviation of the initial noise.
-      token_temperature: of the draw from the head; 0 takes the likeliest token.
-      top_p: where a causal decoder draws, the share of the probability that it draws
-        from; see `search.Nucleus`.
+      token_temperature: of the draw from the head; 0 takes the likeliest token. Not
+        read by beams.
+      top_p: where a causal decoder draws by a plan, the share of the probability that
+        it draws from; see `search.Nucleus`. Nothing else reads it.
       num_beams: where a causal decoder writes by a plan, how many beams it keeps of
         each, which are its draws (see `search.Beam`); 0 draws tokens.
       num_repairs: where a draw does not parse, how many sequences of tokens, the

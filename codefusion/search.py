@@ -33,7 +33,7 @@ class Nucleus:
     top_p: float = 1.0
 
     def draw(self, plan, bound, context, keys):
-        """Returns the draws, one of each row of a context; see `draw`."""
+        """Returns the draws, one of each row of a context; see `write`."""
         rows = len(context.mask)
 
         def choose(log_probs, position):
@@ -96,7 +96,7 @@ class Beam:
     length_penalty: float = 0.0
 
     def draw(self, plan, bound, context, keys):
-        """Returns the beams of each request, the best first; see `draw`."""
+        """Returns the beams of each request, the best first; see `write`."""
         del keys
         rows, length = len(context.mask), plan.target_length
         # The beams of a request are alike at the start: only the first counts.
@@ -196,6 +196,11 @@ def draw(plan, params, source, mask, key, numbers):
 
 def write(plan, params, context, keys):
     """Returns what is written by a causal decoder, a `decoding.Draw` of [R, ...].
+
+    A search has `draw(plan, bound, context, keys)`, which returns tokens int32[R, L]
+    and their log-probabilities float32[R, L]; it calls `bound(cache, token int32[R],
+    position, context)`, which returns those of the next token, float32[R, V], and the
+    cache with the token in it.
 
     Args:
       plan: a `Plan`.

@@ -14,7 +14,7 @@ from codefusion.data.tokenizer import Tokenizer
 from codefusion.models import exported
 
 NEIGHBORS = "neighbors.json"
-# Of training: work directories from before have none, and trained as by the defaults.
+# Of training: a config.json may lack these; it was trained as by their defaults.
 _LATER_TRAINING = (
     "microbatches",
     "on_non_finite",
@@ -172,3 +172,18 @@ def _check_tokenizer(extra, tokenizer, folder):
             f"{folder / 'tokenizer.model'} has hash {tokenizer.content_hash[:12]}, but "
             f"the checkpoint was trained with {wanted[:12]}; put the right file back."
         )
+
+
+def last_step(config):
+    """Returns the step with which a run ends, its stages together, int."""
+    return config.pretraining.num_steps + config.training.num_steps
+
+
+def is_finished(folder, config):
+    """Returns whether the newest checkpoint of a run is of its last step, bool.
+
+    Args:
+      folder: its work directory.
+      config: its config.
+    """
+    return checkpoints.Checkpoints(folder).steps()[-1:] == [last_step(config)]

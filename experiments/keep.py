@@ -9,7 +9,8 @@ A run is finished where its newest checkpoint is of its last step. `codefusion t
 import argparse
 import pathlib
 
-from codefusion import checkpoints, files, workdirs
+from codefusion import files, workdirs
+from codefusion.commands import evaluate
 from codefusion.evaluation import predict, score
 
 
@@ -30,12 +31,13 @@ def keep(run, out):
       run: the work directory of a run, a path.
       out: its folder among the kept ones, a path.
     """
-    if not is_finished(run):
+    config = workdirs.read_config(run / "config.json")
+    if not workdirs.is_finished(run, config):
         return f"{run.name}: not finished, nothing kept"
     kept, stale = 0, []
     for scores in sorted((run / "scores").glob("*.json")):
-        predictions = run / "predictions" / f"{scores.stem}.jsonl"
-        if not is_of(scores, predictions, last_step(run)):
+        predictions = evaluate.predictions_path(scores)
+        if not is_of(scores, predictions, workdirs.last_step(config)):
             stale.append(scores.name)
             continue
         for path in (predictions, scores):
@@ -43,17 +45,6 @@ def keep(run, out):
         kept += 1
     left = f"; of another step or other predictions: {', '.join(stale)}"
     return f"{run.name}: {kept} kept{left if stale else ''}"
-
-
-def is_finished(run):
-    """Returns whether the newest checkpoint of a run is of its last step."""
-    return checkpoints.Checkpoints(run).steps()[-1:] == [last_step(run)]
-
-
-def last_step(run):
-    """Returns the number of steps of a run, all stages together."""
-    config = workdirs.read_config(run / "config.json")
-    return config.pretraining.num_steps + config.training.num_steps
 
 
 def is_of(scores, predictions, step):

@@ -117,10 +117,9 @@ def by_row(run, metric, options):
     scores = table.stored_scores(folder, config)
     if not scores:
         raise ValueError(f"{folder}: no scores of {run.name}; expected a kept run.")
-    predictions = folder / "predictions" / f"{scores.stem}.jsonl"
     dataset = assemble.evaluated(config)
     (chosen,) = metrics.choose(dataset.language, (metric,))
-    return score.best_of_first(predictions, dataset, chosen)
+    return score.best_of_first(evaluate.predictions_path(scores), dataset, chosen)
 
 
 def interval(differences):

@@ -93,7 +93,8 @@ def write_predictions(model, config, workdir):
 
     Args:
       model: the Generator.
-      config: a checked config; its evaluation and sampler sections are used.
+      config: a checked config, the model's but for its evaluation section,
+        `sampler.num_steps` and where its data are.
       workdir: folder of the model; it gets `predictions/`.
 
     Returns:
@@ -290,6 +291,15 @@ def scores_path(predictions):
     inside = file.absolute().parent.name == "predictions"
     folder = file.absolute().parent.parent / "scores" if inside else file.parent
     return folder / file.with_suffix(".json").name
+
+
+def predictions_path(scores):
+    """Returns where the predictions behind a file in `scores/` are, a path.
+
+    Args:
+      scores: a pathlib.Path.
+    """
+    return scores.parent.parent / "predictions" / f"{scores.stem}.jsonl"
 
 
 def scoring_config(call):

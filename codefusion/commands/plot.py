@@ -6,7 +6,8 @@ import sys
 
 from absl import flags
 
-from codefusion import files
+from codefusion import assemble, files
+from codefusion import config as configs
 from codefusion.analysis import curves, pictures, report
 from codefusion.commands import options, trained
 from codefusion.commands.waiting import Waiting
@@ -107,7 +108,9 @@ def _measure(call, path):
     from codefusion.analysis import noise_levels
 
     model = trained.load(call, "plot", step=call.flags.checkpoint)
-    options.set_data_dir(model.config, call.flags)
+    config = configs.validate(model.config)
+    options.set_data_dir(config, call.flags)
+    model = model.reconfigured(assemble.check(config))
     with Waiting("noise levels", total=len(noise_levels.TIMES)) as waiting:
         found = noise_levels.measure_all(
             model, call.flags.rows, progress=waiting.update

@@ -14,6 +14,7 @@ import jax
 
 import codefusion
 import pallas_kernels
+from codefusion import workdirs
 from codefusion.models import exported
 
 _TIME = "goodput.json"
@@ -90,8 +91,7 @@ def training_seconds(workdir, model):
     Returns:
       Seconds; None where they are not known, or the run went on after the checkpoint.
     """
-    stages = model.config.pretraining, model.config.training
-    if model.step != sum(stage.num_steps for stage in stages):
+    if model.step != workdirs.last_step(model.config):
         return None
     try:
         text = pathlib.Path(workdir, _TIME).read_text(encoding="utf-8")
@@ -106,7 +106,9 @@ def hardware():
     devices = jax.local_devices()
     if devices[0].platform != "cpu":
         return f"{len(devices)} x {devices[0].device_kind}"
-    return f"{len(os.sched_getaffinity(0))} x {_processor()}"
+    # Which cores a process may use is not known on every system.
+    usable = getattr(os, "sched_getaffinity", None)
+    return f"{len(usable(0)) if usable else os.cpu_count()} x {_processor()}"
 
 
 def _processor():

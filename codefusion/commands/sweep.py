@@ -127,7 +127,11 @@ class Sweep:
         Args:
           file: its path from the folder of this one.
         """
-        runpy.run_path(str(self._folder / file))["sweep"](self)
+        outer, path = self._folder, self._folder / file
+        module = _module(str(path), ("sweep",))
+        self._folder = path.parent
+        module["sweep"](self)
+        self._folder = outer
 
     def _run(self, name, file, seed, changes, base):
         if base is not None:
@@ -163,13 +167,26 @@ class Sweep:
 def read(config_file):
     """Returns what a table's file asks for, an `Asked`."""
     file = config_file.partition(":")[0]
-    module = runpy.run_path(file)
-    missing = {"TABLE", "sweep"} - set(module)
-    if missing:
+    module = _module(file, ("TABLE", "sweep"))
+    if module["TABLE"] not in tables.TABLES:
         raise ValueError(
-            f"{config_file} lacks {', '.join(sorted(missing))}; expected TABLE, one of "
-            f"{', '.join(sorted(tables.TABLES))}, and sweep(add)."
+            f"{file}: TABLE is {module['TABLE']!r}; expected one of "
+            f"{', '.join(sorted(tables.TABLES))}."
         )
     add = Sweep(pathlib.Path(file).parent)
     module["sweep"](add)
     return Asked(module["TABLE"], add.runs, tuple(module.get("NOTES", ())))
+
+
+def _module(file, names):
+    """Returns what a table's file defines, a dict that has the names."""
+    if not pathlib.Path(file).is_file():
+        raise ValueError(f"{file} is not a file; expected one of a table.")
+    module = runpy.run_path(file)
+    missing = set(names) - set(module)
+    if missing:
+        raise ValueError(
+            f"{file} lacks {', '.join(sorted(missing))}; expected TABLE, one of "
+            f"{', '.join(sorted(tables.TABLES))}, and sweep(add)."
+        )
+    return module

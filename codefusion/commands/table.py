@@ -22,7 +22,7 @@ import sys
 
 from absl import flags
 
-from codefusion import assemble, checkpoints, inference, main
+from codefusion import assemble, checkpoints, inference, main, workdirs
 from codefusion import config as configs
 from codefusion.commands import evaluate, options, sweep, train
 from codefusion.evaluation import rendering, score, seeds, tables
@@ -59,8 +59,8 @@ def run(call):
     if not (files and call.flags.workdir):
         raise ValueError("table needs --config=configs/tables/FILE and --workdir=DIR.")
     embed = options.embedder(call.flags)
-    sweeps = [sweep.read(file) for file in files]  # faults of all before any training
-    check_flags(call.flags, [run.name for asked in sweeps for run in asked.runs])
+    sweeps = [sweep.read(file) for file in files]
+    check(call.flags, [run for asked in sweeps for run in asked.runs])
     for name, runs, notes in sweeps:
         lines = entries(runs, call.flags, embed=embed)
         table = tables.build(name, lines, notes)
@@ -73,16 +73,22 @@ def run(call):
             print(f"codefusion: {name}: {hint}.", file=sys.stderr)
 
 
-def check_flags(given, names):
-    """Raises ValueError where --stored is no folder, or --rows matches no run.
+def check(given, runs):
+    """Raises ValueError for a fault of a flag or of any run, before one is trained.
 
     Args:
-      given: the command's flags.
-      names: of all runs, list of str.
+      given: the command's flags; --stored has to be a folder and --rows to match.
+      runs: of all tables, list of `sweep.Run`; their configs have to check.
     """
     if given.stored is not None and not os.path.isdir(given.stored):
         raise ValueError(f"--stored is {given.stored!r}, which is not a folder.")
-    rows = given.rows
+    for each in runs:
+        if not each.scores:
+            try:
+                config_of(each, given)
+            except (ValueError, OSError) as error:
+                raise ValueError(f"{each.name}: {error}") from None
+    rows, names = given.rows, [each.name for each in runs]
     if rows is not None and not any(fnmatch.fnmatchcase(n, rows) for n in names):
         near = difflib.get_close_matches(rows, names, n=3, cutoff=0.0)
         raise ValueError(
@@ -128,7 +134,7 @@ def config_of(each, given):
     config = _checked(each.file, json.dumps(each.changes), modified)
     config = copy.deepcopy(config)
     options.set_data_dir(config, given)
-    return config
+    return train.pinned(config)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -184,8 +190,7 @@ def trained_model(config, folder):
       config: the run's checked config.
       folder: its work directory.
     """
-    steps = checkpoints.Checkpoints(folder).steps()
-    if steps and steps[-1] == config.pretraining.num_steps + config.training.num_steps:
+    if workdirs.is_finished(folder, config):
         train.check_same_run(pathlib.Path(folder, "config.json"), config)
     else:
         train.train(config, folder)
@@ -200,7 +205,7 @@ def with_codebert(scores, config, embed):
       config: the run's checked config.
       embed: token embeddings of a text, str -> float[T, D].
     """
-    predictions = scores.parent.parent / "predictions" / f"{scores.stem}.jsonl"
+    predictions = evaluate.predictions_path(scores)
     lacking = "codebert_score" in score.read_scores(scores)["unavailable"]
     if not (lacking and predictions.is_file()):
         return scores
@@ -221,8 +226,7 @@ def stored_scores(folder, config):
     if not files:
         return None
     # Through JSON, as in the file: tuples become lists.
-    wanted = json.loads(configs.to_json(config))
-    wanted["data"].pop("data_dir", None)
+    wanted = json.loads(configs.to_json(train.portable(config)))
     steps = checkpoints.Checkpoints(folder).steps()
     found = []
     for path in files:

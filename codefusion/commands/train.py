@@ -147,7 +147,7 @@ def check_encoder(path, init_params):
 
 def check_steps(config, mesh):
     """Raises ValueError where there is no step, or devices cannot share its batch."""
-    if not config.pretraining.num_steps + config.training.num_steps:
+    if not workdirs.last_step(config):
         raise ValueError("training.num_steps is 0; expected at least 1.")
     data, fsdp = mesh.shape["data"], mesh.shape["fsdp"]
     for name in ("pretraining", "training"):

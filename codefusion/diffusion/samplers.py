@@ -6,7 +6,9 @@ With rates (a, sigma) of eq. (1) and the estimate x0_hat at time t, a step draws
       xs = a_s x0_hat + sqrt(sigma_s^2 - tau^2) noise_hat + tau z,              (6)
       tau = eta (sigma_s / sigma_t) sqrt(sigma_t^2 - (a_t / a_s)^2 sigma_s^2);
   DDPM (Ho et al. 2020, eq. 6 and 7), the posterior q(xs | xt, x0_hat), which is
-      eq. (6) at eta = 1;                                                       (7)
+      eq. (6) at eta = 1; with c = a_t / a_s and v = sigma_t^2 - c^2 sigma_s^2,
+      xs = c (sigma_s / sigma_t)^2 xt + (a_s v / sigma_t^2) x0_hat
+           + sqrt(v) (sigma_s / sigma_t) z;                                     (7)
   DPM-Solver++(2M) (Lu et al. 2022, algorithm 2), lambda = log(a / sigma),
       h = lambda_s - lambda_t, r = h_previous / h,
       d = x0_hat + (x0_hat - x0_previous) / (2 r),

@@ -1,5 +1,7 @@
 """How the figures of a line came about, in one sentence for each data set."""
 
+from codefusion.evaluation import seeds
+
 
 def sentence(found):
     """Returns in one sentence how files of scores came about, str.
@@ -58,7 +60,7 @@ def _settings(found):
 def _changes(header, *, is_pooled):
     """Returns what the config changes in the base; of several without their seeds."""
     lines = header["config_diff"].split("\n")
-    own = ("seed:", "evaluation.seed:")
+    own = tuple(f"{key}:" for key in seeds.KEYS)
     kept = [line for line in lines if not (is_pooled and line.startswith(own))]
     return "; ".join(kept).strip("; ")
 

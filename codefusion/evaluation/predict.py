@@ -30,7 +30,7 @@ HEADER_FIELDS = {
     "max_rows": int,
     "truncated_utterances": int,
 }
-# What it says where it is known; files from before lack these.
+# What it says where it is known; a file may lack these.
 OPTIONAL_FIELDS = {
     "parameters": int,
     "training_seconds": float,  # what the run's processes ran, evaluations left out

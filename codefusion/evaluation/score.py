@@ -17,7 +17,6 @@ from codefusion.evaluation import metrics as metrics_package
 from codefusion.evaluation.intervals import Bootstrap
 from codefusion.evaluation.predict import choose_rows, read_predictions
 
-# In format 1 a reference was seen in training where the train split alone held it.
 FORMAT = 2
 TOP = (1, 3, 5)
 

@@ -48,6 +48,9 @@ class Context(NamedTuple):
 class Reader(nn.Module, kw_only=True):
     """Embeds tokens and reads requests; a model adds what writes programs.
 
+    A model has `project(hidden [B, S, D])`, which returns the keys and values of its
+    parts as a dict of `Context`'s fields.
+
     Attributes:
       vocab_size: V; width: D; embedding_width: E, the width of token embeddings.
       num_heads, head_width, mlp_width: of every layer.
@@ -186,10 +189,6 @@ class Reader(nn.Module, kw_only=True):
             source=source,
             **self.project(hidden),
         )
-
-    def project(self, hidden):
-        """Returns keys and values of a context [B, S, D], dict; a model's own."""
-        raise NotImplementedError
 
     def _source_offset(self, source):
         """Returns what the encoder reads beside its own table, [B, S, D] or 0."""

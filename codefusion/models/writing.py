@@ -12,7 +12,7 @@ from codefusion.models import source
 
 
 class Writer(source.Reader, kw_only=True):
-    """A `Reader` whose `decoder` is causal.
+    """A `Reader` that writes from left to right, where its `decoder` is causal.
 
     Attributes:
       start_id: token that stands before the first one of a program.

@@ -9,8 +9,8 @@ from codefusion import config
 
 TABLE = "generated"
 NOTES = (
-    "Parameters and minutes of the quickstart are blank, as its scores were written "
-    "before these were kept; experiments/recipe.jsonl has its times.",
+    "The quickstart's scores have no parameters and minutes; the times of its runs "
+    "are in experiments/recipe.jsonl.",
 )
 
 

@@ -71,6 +71,16 @@ def test_a_table_may_have_the_rows_of_another(tmp_path):
     assert asked.notes == ()
     with pytest.raises(ValueError, match="lacks TABLE"):
         sweep.read(str(first))
+    second.write_text("TABLE = 'table2'\n\ndef sweep(add):\n    add.runs_of('no.py')\n")
+    with pytest.raises(ValueError, match=r"no\.py is not a file"):
+        sweep.read(str(second))
+
+
+def test_a_table_that_there_is_not_is_an_error_with_those_there_are(tmp_path):
+    file = tmp_path / "table.py"
+    file.write_text("TABLE = 'table9'\n\ndef sweep(add): ...\n")
+    with pytest.raises(ValueError, match="TABLE is 'table9'; expected one of frontier"):
+        sweep.read(str(file))
 
 
 def test_a_table_has_the_notes_of_its_file(tmp_path):

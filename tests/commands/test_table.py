@@ -173,6 +173,31 @@ def test_a_flag_that_means_nothing_is_an_error_before_a_run(
     assert not (work or list(tmp_path.glob("tables/*")))
 
 
+def test_a_fault_of_the_last_row_is_told_by_its_name_before_any_run(
+    file, tmp_path, work, capsys
+):
+    row = "    add('last', file='configs/tiny.py', changes={'sampler.num_stepz': 2})\n"
+    file.write_text(TABLE + row)
+    words = ["table", f"--config={file}", f"--workdir={tmp_path}"]
+    assert main.main(["codefusion", *words]) == 1
+    assert "last: sampler.num_stepz" in capsys.readouterr().err
+    assert not work
+
+
+def test_scores_of_pairs_of_ones_own_are_found_again(tmp_path):
+    pairs = tmp_path / "pairs.jsonl"
+    row = '{"utterance": "go north %d times", "code": "move(N, %d)"}\n'
+    pairs.write_text("".join(row % (n, n) for n in range(30)))
+    changes = {"data.train": str(pairs)}
+    run = sweep.Run("own", "configs/custom.py", "own", "", changes)
+    flags = main.parse("table", [f"--workdir={tmp_path}"]).flags
+    found = table.config_of(run, flags)
+    path = store(tmp_path, found, found.training.num_steps)
+    assert table.stored_scores(tmp_path, table.config_of(run, flags)) == path
+    pairs.write_text(pairs.read_text() + row % (31, 31))
+    assert table.stored_scores(tmp_path, table.config_of(run, flags)) is None
+
+
 def test_kept_scores_serve_where_the_work_directory_has_none(file, tmp_path, work):
     kept, given = tmp_path / "kept", [f"--stored={tmp_path / 'kept'}", "--notrain"]
     runs = sweep.read(str(file)).runs
