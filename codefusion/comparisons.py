@@ -1,7 +1,8 @@
 """Turns a config into that of a system to compare with, of the same size and data.
 
-What is trained on, how long and by what optimizer stay as they are, and so do width,
-encoder and number of layers, so that a table compares systems and not budgets.
+The data, the steps of fine-tuning and the optimizer stay as they are, and so do width,
+encoder and number of layers, so that a table compares systems and not budgets; of steps
+of pre-training the form of Diffusion-LM has none and that of GENIE at least as many.
 """
 
 

@@ -29,6 +29,10 @@ METRICS = {
 }
 
 
+ROWS = ("data_hash", "split", "max_rows")  # which both sides have to share
+TOLD = ("checkpoint_step", "commit", "seed", *ROWS)
+
+
 class Pair(NamedTuple):
     """Two rows of table 1, by the names of their runs without seeds."""
 
@@ -87,30 +91,39 @@ def compare(pair, metric, runs, options):
       runs: by row, as of `runs_by_row`.
       options: `stored` and `data_dir`.
     """
-    first, second = (
-        np.mean([by_row(run, metric, options) for run in runs[name]], axis=0)
+    sides = [
+        [by_row(run, metric, options) for run in runs[name]]
         for name in (pair.first, pair.second)
-    )
+    ]
+    rows = {tuple(each[key] for key in ROWS) for side in sides for each, _ in side}
+    if len(rows) > 1:
+        names = f"{pair.first} and {pair.second}"
+        raise ValueError(f"{names}: {', '.join(ROWS)} differ; expected the same rows.")
+    first, second = (np.mean([best for _, best in side], axis=0) for side in sides)
     differences = first - second
     return pair._asdict() | {
         "metric": metric,
         "rows": len(differences),
-        "seeds": [len(runs[name]) for name in (pair.first, pair.second)],
+        "of": [[origin for origin, _ in side] for side in sides],
         "top1": interval(differences[:, 0]),
         "top5": interval(differences[:, 4]),
     }
 
 
 def by_row(run, metric, options):
-    """Returns the best score of the first k candidates of each row, float64[R, 5].
+    """Returns where a run's scores are from and those of its rows.
 
     Args:
       run: a `sweep.Run` with kept predictions.
       metric: its name.
       options: `stored` and `data_dir`.
 
+    Returns:
+      (origin, best): what the header of the predictions tells, dict, and the best score
+      of the first k candidates, float64[R, 5].
+
     Raises:
-      ValueError: nothing is kept of the run.
+      ValueError: nothing is kept of the run, or fewer than five candidates.
     """
     config = table.config_of(run, options)
     folder = pathlib.Path(options.stored, run.trained.name)
@@ -119,7 +132,11 @@ def by_row(run, metric, options):
         raise ValueError(f"{folder}: no scores of {run.name}; expected a kept run.")
     dataset = assemble.evaluated(config)
     (chosen,) = metrics.choose(dataset.language, (metric,))
-    return score.best_of_first(evaluate.predictions_path(scores), dataset, chosen)
+    best = score.best_of_first(evaluate.predictions_path(scores), dataset, chosen)
+    if best.shape[1] < 5:
+        raise ValueError(f"{scores}: {best.shape[1]} candidates; expected five.")
+    header = score.read_scores(scores)["header"]
+    return {"run": run.name, "file": scores.stem} | {k: header[k] for k in TOLD}, best
 
 
 def interval(differences):

@@ -59,6 +59,7 @@ def measure(model, workdir, options):
     return measured.origin(model, workdir) | {
         "dataset": dataset.name,
         "scheme": dataset.scheme,
+        "steps": options.steps,
         "times": times,
         "to_reference": by_step(to_reference),
         "to_last": by_step(to_last),

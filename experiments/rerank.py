@@ -1,11 +1,13 @@
 """Ranks stored draws anew: every ranking on the same draws, and nothing is drawn.
 
-    codefusion evaluate --workdir=RUN --config.inference.num_candidates=80 \\
-      --config.inference.num_draws=80 --config.inference.ranking="{'name': 'none'}"
+    codefusion evaluate --workdir=RUN --max_rows=100 \\
+      --config.inference.num_candidates=N --config.inference.num_draws=N \\
+      --config.inference.ranking="{'name': 'none'}"
     python -m experiments.rerank RUN/predictions/FILE.jsonl
 
-Beside the file it writes one for each ranking, with its scores, as `codefusion
-evaluate` with that ranking would, so that `codefusion table` finds them.
+N is the config's `inference.num_draws`: 80 of rules, 20 of Bash and Python. Beside the
+file it writes one for each ranking, with its scores, as `codefusion evaluate` with that
+ranking would, so that `codefusion table` finds them.
 """
 
 import argparse
@@ -20,7 +22,7 @@ from codefusion.commands import evaluate
 from codefusion.data import behaviour
 from codefusion.evaluation import predict, score
 
-NUM_CANDIDATES = 5  # of each request, as in `configs/tables/rankings.py`
+NUM_CANDIDATES = configs.base().inference.num_candidates  # of each request
 
 
 def main():

@@ -93,14 +93,13 @@ def write_predictions(model, config, workdir):
 
     Args:
       model: the Generator.
-      config: a checked config, the model's but for its evaluation section,
-        `sampler.num_steps` and where its data are.
+      config: a checked config that differs from the model's in no setting of training.
       workdir: folder of the model; it gets `predictions/`.
 
     Returns:
       A path; its header counts the utterances of which only the beginning was read.
     """
-    dataset = assemble.evaluated(config)
+    model, dataset = model.reconfigured(config), assemble.evaluated(config)
     chosen = config.evaluation
     rows = predict.choose_rows(dataset.examples(chosen.split), chosen.max_rows)
     if not rows:
@@ -142,7 +141,6 @@ def _predict(model, config, language, rows, unfinished):
     answers = model.stream(
         [row.utterance for row in rows],
         start=begun,
-        steps=config.sampler.get("num_steps"),
         seed=config.evaluation.seed,
         truncate=True,
         language=language,

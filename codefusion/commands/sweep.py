@@ -173,9 +173,12 @@ def read(config_file):
             f"{file}: TABLE is {module['TABLE']!r}; expected one of "
             f"{', '.join(sorted(tables.TABLES))}."
         )
+    notes = module.get("NOTES", ())
+    if isinstance(notes, str):
+        raise ValueError(f"{file}: NOTES is a str; expected a tuple of sentences.")
     add = Sweep(pathlib.Path(file).parent)
     module["sweep"](add)
-    return Asked(module["TABLE"], add.runs, tuple(module.get("NOTES", ())))
+    return Asked(module["TABLE"], add.runs, tuple(notes))
 
 
 def _module(file, names):

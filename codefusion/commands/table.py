@@ -82,19 +82,19 @@ def check(given, runs):
     """
     if given.stored is not None and not os.path.isdir(given.stored):
         raise ValueError(f"--stored is {given.stored!r}, which is not a folder.")
-    for each in runs:
-        if not each.scores:
-            try:
-                config_of(each, given)
-            except (ValueError, OSError) as error:
-                raise ValueError(f"{each.name}: {error}") from None
-    rows, names = given.rows, [each.name for each in runs]
+    rows, names = given.rows, [*dict.fromkeys(each.name for each in runs)]
     if rows is not None and not any(fnmatch.fnmatchcase(n, rows) for n in names):
         near = difflib.get_close_matches(rows, names, n=3, cutoff=0.0)
         raise ValueError(
             f"--rows is {rows!r}, which matches no row; expected a name, such as "
             f"{', '.join(near)}, or a pattern such as 'cf_rules*'."
         )
+    for each in runs:
+        if not each.scores:
+            try:
+                config_of(each, given)
+            except (ValueError, OSError) as error:
+                raise ValueError(f"{each.name}: {error}") from None
 
 
 def entries(runs, given, *, embed=None):
@@ -167,7 +167,7 @@ def scores_of(each, given, *, embed=None):
     folder = os.path.join(given.workdir, each.trained.name)
     model = trained_model(config_of(each.trained, given), folder)
     with compile_cache(folder):
-        path = evaluate.write_predictions(model.reconfigured(config), config, folder)
+        path = evaluate.write_predictions(model, config, folder)
     return evaluate.write_scores(path, config, embed=embed)
 
 

@@ -187,7 +187,9 @@ def read_predictions(path):
     for number, row in enumerate(rows, 2):
         _check_row(row, f"{path}:{number}")
         if row["id"] in seen:
-            raise ValueError(f"{path}:{number}: id: {row['id']!r} occurs twice.")
+            raise ValueError(
+                f"{path}:{number}: id: {row['id']!r} occurs twice; expected each once."
+            )
         seen.add(row["id"])
         row["log_probs"] = [-math.inf if p is None else p for p in row["log_probs"]]
     return header, rows
@@ -249,7 +251,8 @@ def _check_row(row, place):
         raise ValueError(f"{place}: log_probs: expected a list of numbers or nulls.")
     if len(texts) != len(log_probs):
         raise ValueError(
-            f"{place}: log_probs: {len(log_probs)} values for {len(texts)} candidates."
+            f"{place}: log_probs: {len(log_probs)} values for {len(texts)} candidates; "
+            "expected as many."
         )
 
 

@@ -35,8 +35,8 @@ def score(
 
     Args:
       predictions_path: of the file that `write_predictions` wrote.
-      dataset: the data set it names: `name`, `language`, `scheme`, `content_hash` and
-        `examples(split)`; hashable.
+      dataset: the data set it names: `name`, `language`, `scheme`, `content_hash`,
+        `examples(split)` and `quarantined(split)`; hashable.
       metrics: names in METRICS, all that apply if empty; or metric objects.
       others: what the run was trained on beside the data set's train split, built.
       embed: token embeddings for metrics chosen by name that compare them,
@@ -48,6 +48,9 @@ def score(
       Header, settings, `metrics` by name (top1, top3, top5), `diversity`,
       `seen_in_training` (by the train split or by others), `seen_in_train_split` (by
       that alone), and `unavailable` metrics with the reason, dict.
+
+    Raises:
+      ValueError: the file is of other data, or of other rows.
     """
     header, rows = read_predictions(predictions_path)
     _check_same_data(header, dataset, predictions_path)
@@ -82,7 +85,7 @@ def best_of_first(predictions_path, dataset, metric):
 
     Returns:
       float64[R, K], R rows in the order of the data set, K the fewest candidates that
-      any has.
+      any has, 5 at most.
     """
     header, rows = read_predictions(predictions_path)
     _check_same_data(header, dataset, predictions_path)
@@ -151,10 +154,9 @@ def _join(rows, dataset, header, path):
     ids = [example.id for example in examples]
     if len(set(ids)) != len(ids):
         raise ValueError(f"{dataset.name}: two rows of {header['split']} share an id.")
-    _check_ids(sorted(set(ids) - set(by_id)), "has no prediction for", path)
-    _check_ids(
-        sorted(set(by_id) - set(ids)), "has rows that are not in the split:", path
-    )
+    lacking, others = sorted(set(ids) - set(by_id)), sorted(set(by_id) - set(ids))
+    _check_ids(lacking, "has no prediction for", path)
+    _check_ids(others, "has rows that are not in the split:", path)
     if not ids:
         raise ValueError(f"{path}: the split {header['split']!r} has no rows to score.")
     return [(by_id[example.id], example) for example in examples]
@@ -163,7 +165,10 @@ def _join(rows, dataset, header, path):
 def _check_ids(ids, fault, path):
     if ids:
         more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
-        raise ValueError(f"{path}: {fault} {', '.join(ids[:3])}{more}.")
+        raise ValueError(
+            f"{path}: {fault} {', '.join(ids[:3])}{more}; expected one for each row of "
+            "the header's split and max_rows."
+        )
 
 
 def _top(metric, pairs, seen, bootstrap):

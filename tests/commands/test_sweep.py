@@ -87,6 +87,9 @@ def test_a_table_has_the_notes_of_its_file(tmp_path):
     file = tmp_path / "table.py"
     file.write_text("TABLE = 'table2'\nNOTES = ['One core.']\n\ndef sweep(add): ...\n")
     assert sweep.read(str(file)).notes == ("One core.",)
+    file.write_text("TABLE = 'table2'\nNOTES = ('One core.')\n\ndef sweep(add): ...\n")
+    with pytest.raises(ValueError, match="NOTES is a str; expected a tuple"):
+        sweep.read(str(file))
 
 
 def test_a_run_tells_its_settings_without_its_seed(add):
